@@ -1,0 +1,156 @@
+"""Hydra, as far as initlab uses it: its grammar of overrides, its rules of composing, and its refusals in words.
+
+    hydra = Composer(conf_dir)
+    overrides = hydra.parse(["init=kaiming", "seed=1"])
+    config = hydra.compose(overrides)            # a DictConfig, Hydra's own node included
+
+This is the only file that knows Hydra's insides; `product.py` makes the jobs of a sweep out of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from hydra import version
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.default_element import ResultDefault
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.utils import setup_globals
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from initlab.errors import Refused, unknown
+
+# Hydra's own settings that mean something here. Its launchers, loggers, callbacks and working directories are not used.
+HYDRA_FIELDS = ("hydra.run.dir", "hydra.sweep.dir")
+COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError, AssertionError, RecursionError)
+
+
+class Composer:
+    """The configs below ``conf`` (and ``extra``, as with --config-dir) and Hydra's rules for composing them."""
+
+    def __init__(self, conf: Path, config_name: str = "config", extra: Path | None = None) -> None:
+        if extra is not None and not extra.is_dir():
+            raise Refused(f"--config-dir {extra}: there is no such folder.")
+        version.setbase("1.3")
+        setup_globals()
+        path = create_config_search_path(str(conf))
+        if extra is not None:
+            path.prepend("command-line", f"file://{extra.resolve()}", SearchPathQuery(provider="schema"))
+        self.config_name = config_name
+        self.loader = ConfigLoaderImpl(path)
+
+    def compose(self, overrides: Iterable[Override]) -> DictConfig:
+        """What Hydra makes of these overrides. Raises Refused."""
+        overrides = list(overrides)
+        try:
+            return self._load(overrides)
+        except COMPOSITION_ERRORS as error:
+            raise self._explained(error, overrides) from None
+
+    def _load(self, overrides: Iterable[Override]) -> DictConfig:
+        return self.loader.load_configuration(self.config_name, [line(o) for o in overrides], RunMode.RUN)
+
+    def is_group(self, key: str) -> bool:
+        return self.loader.repository.group_exists(key)
+
+    def options(self, group: str) -> list[str]:
+        return self.loader.get_group_options(group)
+
+    def defaults(self, overrides: Iterable[Override]) -> list[ResultDefault]:
+        """The files that Hydra merges, in order. Raises Refused."""
+        overrides = list(overrides)
+        words = [line(o) for o in overrides]
+        try:
+            return self.loader.compute_defaults_list(self.config_name, words, RunMode.RUN).defaults
+        except COMPOSITION_ERRORS as error:
+            raise self._explained(error, overrides) from None
+
+    def interpolates_defaults(self, defaults: Iterable[ResultDefault]) -> bool:
+        """Whether any of these files chooses another by an interpolation, so that two axes could meet there."""
+        files = {self.config_name, *(d.config_path for d in defaults if d.config_path)}
+        loaded = (self.loader.repository.load_config(file) for file in files if not file.startswith("hydra/"))
+        return any("${" in repr(file.defaults_list) for file in loaded if file is not None)
+
+    def parse(self, words: Iterable[str]) -> list[Override]:
+        """Overrides by Hydra's grammar. Raises Refused for what is no override, and for what makes no sense here."""
+        parser = OverridesParser.create(config_loader=self.loader)
+        parsed = []
+        for word in words:
+            try:
+                parsed += parser.parse_overrides([word])
+            except (HydraException, RecursionError, AssertionError, ValueError) as error:
+                reason = str(error).strip().splitlines() or [type(error).__name__]
+                raise Refused(f"{word[:200]}: not an override ({reason[0][:200]}). Write key=value.") from None
+            _check_hydra_field(parsed[-1])
+        return parsed
+
+    # --- refusals in words --------------------------------------------------------------------------------------------
+
+    def check_option(self, override: Override, given: str) -> None:
+        """Raises Refused if a group has no such option; nested option paths are left to Hydra."""
+        group, value = override.key_or_group, override.value()
+        if override.is_delete() or not isinstance(value, str) or "/" in value or not self.is_group(group):
+            return
+        if value not in (options := self.options(group)):
+            raise unknown(given, value, options, group)
+
+    def _explained(self, error: Exception, overrides: list[Override]) -> Refused:
+        """Why Hydra could not compose, in one line: the option or key that is not there, or else Hydra's own reason."""
+        try:
+            for override in overrides:
+                self.check_option(override, str(override.input_line))
+            self._check_keys(overrides)
+        except Refused as refusal:
+            return refusal
+        except COMPOSITION_ERRORS:  # the groups alone do not compose: the first error says more
+            pass
+        reason = " ".join(f"{error} {error.__cause__ or ''}".split())
+        return Refused(f"{' '.join(line(o) for o in overrides)}: Hydra cannot compose this. {reason[:400]}")
+
+    def _check_keys(self, overrides: list[Override]) -> None:
+        """Raises Refused for a plain override of a key that the config, as the groups make it, has not."""
+        config = self._load(o for o in overrides if self.is_group(o.key_or_group))
+        for override in overrides:
+            key = override.key_or_group
+            if override.type is OverrideType.CHANGE and not self.is_group(key) and not override.is_hydra_override():
+                _check_key(config, key, str(override.input_line))
+
+
+def _check_hydra_field(override: Override) -> None:
+    key = override.key_or_group
+    if key != "hydra" and not override.is_hydra_override():
+        return
+    if key not in HYDRA_FIELDS or override.is_sweep_override() or override.type is not OverrideType.CHANGE:
+        raise Refused(
+            f"{override.input_line}: of Hydra's own settings only {' and '.join(HYDRA_FIELDS)} can be set, to one value. "
+            "initlab launches, logs and keeps its folders itself, and never changes the working directory."
+        )
+
+
+def _check_key(config: DictConfig, key: str, given: str) -> None:
+    node: Any = config
+    parts = key.split(".")
+    for depth, part in enumerate(parts):
+        if isinstance(node, DictConfig) and part in node:
+            node = node[part]
+            continue
+        known = [str(name) for name in node if name not in ("name", "hydra")] if isinstance(node, DictConfig) else []
+        place = ".".join(parts[:depth]) or "the config"
+        option = f"={node.name}" if isinstance(node, DictConfig) and "name" in node else ""
+        hint = f" A preset is added: +{given}." if key == "experiment" else ""
+        raise Refused(f"{unknown(given, part, known, f'field of {place}{option}')}{hint}")
+
+
+def line(override: Override) -> str:
+    """An override as text, in the form in which Hydra reads it back."""
+    if override.value_type is None:
+        return override.get_key_element()
+    return f"{override.get_key_element()}={override.get_value_element_as_str()}"

@@ -1,0 +1,106 @@
+"""A config is plain typed data: what one run is, complete, checked, without torch.
+
+    config = typed({"init": {"name": "kaiming"}, ...})     # raw, as Hydra composed it
+    config["init"]["mode"]                                  # "fan_in"
+    key(config, fingerprint)                                # 16 hex digits: equal numbers, equal key
+
+Nested dicts of JSON's types are the form everywhere: on disk, in a key, in a worker.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from initlab.errors import Refused, unknown
+from initlab.registry import typed_fields
+from initlab.specs import ACTS, DATASETS, GROUPS, INITS, SEEDS, SWEEP, TRAINER
+
+Config = dict[str, Any]
+SCHEMA = 1
+# What a run's numbers do not depend on: where it runs, what is written, how the sweep is organised.
+UNKEYED = {"sweep": None, "trainer": ("accelerator", "log_every_n_steps", "save_weights")}
+
+
+def typed(raw: Mapping[str, Any]) -> Config:
+    """The complete config of one run. Raises Refused: what was given, what is allowed, the nearest, where."""
+    sections = [*GROUPS, "trainer", "sweep", *SEEDS]
+    for name in raw:
+        if name not in sections:
+            raise unknown(str(name), name, sections, "field of the config")
+    config: Config = {group: registry.typed(raw.get(group)) for group, registry in GROUPS.items()}
+    config["trainer"] = _section("trainer", TRAINER, raw)
+    config["sweep"] = _section("sweep", SWEEP, raw)
+    config |= typed_fields(SEEDS, {name: raw[name] for name in SEEDS if name in raw}, "", "the config")
+    for stream in ("init_seed", "order_seed"):
+        if config[stream] is None:
+            config[stream] = config["seed"]
+    _settle(config)
+    return config
+
+
+def _section(name: str, fields: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[str, Any]:
+    values = raw.get(name) or {}
+    if not isinstance(values, Mapping):
+        raise Refused(f"{name}={values}: not a section. Set its fields: {', '.join(f'{name}.{f}' for f in fields)}.")
+    return typed_fields(fields, values, name, name)
+
+
+def _settle(config: Config) -> None:
+    """What one field means for another; equal runs end up with equal configs."""
+    trainer, arch, act = config["trainer"], config["arch"], config["act"]
+    if trainer["max_steps"] is not None:
+        trainer["max_epochs"] = None
+    elif trainer["max_epochs"] is None:
+        raise Refused("trainer.max_epochs=null, trainer.max_steps=null: one of them must say when to stop.")
+    if arch.get("sizes") is not None:
+        arch["depth"], arch["width"] = len(arch["sizes"]), None
+    for where, scheme in schemes(config):
+        if scheme.get("gain") == "torch" and "torch_gain" not in ACTS[act["name"]].facts:
+            known = ", ".join(name for name in ACTS if "torch_gain" in ACTS[name].facts)
+            raise Refused(f"{where}.gain=torch: torch has no gain for act={act['name']}. It has one for {known}.")
+    rows, _, _ = sizes(config["dataset"])
+    if config["dataset"]["batch_size"] > rows:
+        given = config["dataset"]["batch_size"]
+        raise Refused(f"dataset.batch_size={given}: more than the {rows} training rows, so that no batch is complete.")
+
+
+def schemes(config: Config) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(where, scheme) for the run's own scheme and those of its rules."""
+    yield "init", config["init"]
+    for i, rule in enumerate(config["init"]["rules"]):
+        yield f"init.rules[{i}]", rule
+
+
+def sizes(dataset: Mapping[str, Any]) -> tuple[int, int, int]:
+    """Numbers of train, val and test rows of a data set's option. Raises Refused if one of them is empty."""
+    samples = int(DATASETS[dataset["name"]].facts.get("samples") or dataset["samples"])
+    val, test = round(samples * dataset["val"]), round(samples * dataset["test"])
+    counts = {"training": samples - val - test, "validation": val, "test": test}
+    if empty := [part for part, count in counts.items() if count < 1]:
+        raise Refused(
+            f"dataset.val={dataset['val']}, dataset.test={dataset['test']}: leave no {' and no '.join(empty)} rows of "
+            f"{samples}. Each fraction of {samples}, rounded, and what the two leave must be at least one row."
+        )
+    return counts["training"], val, test
+
+
+def key(config: Config, fingerprint: str) -> str:
+    """16 hex digits that name a run by what decides its numbers: the config less `UNKEYED`, the data, the revisions."""
+    kept = {
+        section: value if section not in UNKEYED else {k: v for k, v in value.items() if k not in UNKEYED[section]}
+        for section, value in config.items()
+        if UNKEYED.get(section, ()) is not None
+    }
+    kept["seed"] = None  # init_seed and order_seed are what it decides
+    revisions = {group: GROUPS[group][config[group]["name"]].revision for group in GROUPS}
+    revisions |= {where: INITS[scheme["name"]].revision for where, scheme in schemes(config)}
+    return digest({"schema": SCHEMA, "config": kept, "data": fingerprint, "revisions": revisions})[:16]
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of a value's canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,389 @@
+"""The data sets: what each holds, the split, the standardisation, and the fingerprint that names them."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import subprocess
+import sys
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+
+from initlab import datasets
+from initlab.datasets import Data, Part, gaussian, load, sample_count, sizes, teacher
+from initlab.errors import Refused
+from initlab.streams import permutation
+
+ALPHA = 1e-6  # of each statistical bound: the chance that true data break it
+SPLIT = {"batch_size": 128, "val": 0.15, "test": 0.15, "split_seed": 0, "standardize": False}
+DIGITS = {"name": "digits"} | SPLIT
+GAUSSIAN = {"samples": 1000, "features": 8, "classes": 7, "separation": 1.0, "seed": 0}
+TEACHER = {"samples": 1000, "features": 8, "width": 16, "noise": 0.1, "seed": 0}
+OPTIONS = [DIGITS, {"name": "gaussian"} | GAUSSIAN | SPLIT, {"name": "teacher"} | TEACHER | SPLIT]
+GOLDEN_DIGITS = "9f27656bc33d99404f9407287509ccd5b03ec6ad71c48c01257d429a37531726"
+every_data_set = pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option["name"])
+
+
+def parts(data: Data) -> dict[str, Part]:
+    return {"train": data.train, "val": data.val, "test": data.test}
+
+
+def with_part(data: Data, name: str, part: Part) -> Data:
+    return Data(data.task, data.outputs, **(parts(data) | {name: part}))
+
+
+def everything(option: dict[str, Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """All rows of an option, unsplit."""
+    own = {key: value for key, value in option.items() if key not in datasets.COMMON}
+    return datasets.SOURCES[option["name"]](**own)[2:]
+
+
+def row_bytes(x: NDArray[Any], y: NDArray[Any]) -> list[bytes]:
+    return [a.tobytes() + b.tobytes() for a, b in zip(x, y, strict=True)]
+
+
+def fingerprint_by_hand(task: str, outputs: int, arrays: dict[str, NDArray[Any]]) -> str:
+    text = [f"{task}\0{outputs}\0".encode()]
+    for name, array in arrays.items():
+        kind = "<i8" if array.dtype.kind == "i" else "<f4"
+        text += [f"{name}\0{kind}\0{array.shape}\0".encode(), array.astype(kind).tobytes(order="C")]
+    return hashlib.sha256(b"".join(text)).hexdigest()
+
+
+# What a data set is
+
+
+@every_data_set
+def test_types_and_shapes(option: dict[str, Any]) -> None:
+    data = load(option)
+    outputs = {"digits": 10, "gaussian": 7, "teacher": 1}[option["name"]]
+    assert (data.task, data.metric) in {("classification", "accuracy"), ("regression", "r2")}
+    assert (data.outputs, data.direction) == (outputs, "max")
+    counts = sizes(option, sample_count(option))
+    for part, count in zip(parts(data).values(), counts, strict=True):
+        assert part.x.dtype == np.float32
+        assert part.x.shape == (count, 64 if option["name"] == "digits" else 8)
+        if data.task == "classification":
+            assert part.y.dtype == np.int64
+            assert part.y.shape == (count,)
+            assert 0 <= part.y.min() and part.y.max() < outputs
+        else:
+            assert part.y.dtype == np.float32
+            assert part.y.shape == (count, outputs)
+
+
+@every_data_set
+def test_arrays_are_shared_and_read_only(option: dict[str, Any]) -> None:
+    data = load(option)
+    assert load(dict(reversed(option.items())) | {"batch_size": 7}) is data
+    assert load(option | {"split_seed": 1}) is not data
+    for part in parts(data).values():
+        for array in (part.x, part.y):
+            with pytest.raises(ValueError, match="read-only"):
+                array[0] = 0
+
+
+def test_neither_torch_nor_scipy_nor_scikit_learn_is_imported() -> None:
+    code = (
+        "import sys; from initlab.datasets import load;"
+        f"load({DIGITS}); assert not {{'torch', 'scipy', 'sklearn'}} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_unknown_name_is_refused() -> None:
+    with pytest.raises(Refused, match=r"no dataset 'digit'\. Known: .*digits.* Did you mean digits\?"):
+        load(DIGITS | {"name": "digit"})
+
+
+def test_a_name_is_registered_once() -> None:
+    with pytest.raises(Refused, match="dataset=digits: the name is taken"):
+        datasets.register("digits")(datasets.digits)
+
+
+# The split
+
+
+@every_data_set
+@pytest.mark.parametrize("split_seed", [0, 1])
+def test_parts_are_disjoint_and_cover_everything(option: dict[str, Any], split_seed: int) -> None:
+    """Rows are all different, so equal multisets of (x, y) rows mean that each came to one part, with its own y."""
+    data = load(option | {"split_seed": split_seed})
+    whole = row_bytes(*everything(option))
+    assert len(set(whole)) == len(whole) == sample_count(option)
+    assert sorted(sum((row_bytes(part.x, part.y) for part in parts(data).values()), [])) == sorted(whole)
+
+
+@every_data_set
+def test_the_split_seed_fixes_the_split(option: dict[str, Any]) -> None:
+    first, again, other = load(option), load(option | {"batch_size": 1}), load(option | {"split_seed": 1})
+    datasets._load.cache_clear()
+    fresh = load(option)
+    assert first is again and fresh is not first
+    assert first.fingerprint == fresh.fingerprint != other.fingerprint
+    for name, part in parts(first).items():
+        np.testing.assert_array_equal(part.x, parts(fresh)[name].x)
+        assert set(row_bytes(part.x, part.y)) != set(row_bytes(parts(other)[name].x, parts(other)[name].y))
+
+
+def test_every_row_is_as_likely_to_be_tested_on() -> None:
+    """Over 400 split seeds a row is a test row Binomial(400, p) times; a union bound over 100 rows and Hoeffding."""
+    option = {"name": "gaussian"} | GAUSSIAN | SPLIT | {"samples": 100, "test": 0.3}
+    times = np.zeros(100)
+    for split_seed in range(400):
+        times[datasets._split(option | {"split_seed": split_seed}, 100)[2]] += 1
+    assert np.max(np.abs(times / 400 - 0.3)) < math.sqrt(math.log(2 * 100 / ALPHA) / (2 * 400))
+
+
+@given(st.integers(1, 5000), st.floats(0, 1, exclude_max=True), st.floats(0, 1, exclude_max=True))
+def test_sizes_add_up_or_are_refused(samples: int, val: float, test: float) -> None:
+    option = DIGITS | {"val": val, "test": test}
+    by_hand = (round(samples * val), round(samples * test))
+    if min(*by_hand, samples - sum(by_hand)) < 1:
+        with pytest.raises(Refused):
+            sizes(option, samples)
+    else:
+        assert sizes(option, samples) == (samples - sum(by_hand), *by_hand)
+
+
+@pytest.mark.parametrize(
+    ("val", "test", "message"),
+    [
+        (0.9, 0.2, "dataset.val=0.9, dataset.test=0.2: leave no training rows of 1797."),
+        (0.501, 0.5, "dataset.val=0.501, dataset.test=0.5: leave no training rows of 1797."),
+        (0.0, 0.2, "dataset.val=0.0, dataset.test=0.2: leave no validation rows of 1797."),
+        (0.2, 0.0001, "dataset.val=0.2, dataset.test=0.0001: leave no test rows of 1797."),
+        (0, 0, "dataset.val=0, dataset.test=0: leave no validation and no test rows of 1797."),
+    ],
+)
+def test_an_empty_part_is_refused_in_words(val: float, test: float, message: str) -> None:
+    with pytest.raises(Refused) as refusal:
+        load(DIGITS | {"val": val, "test": test})
+    assert str(refusal.value).startswith(message)
+    assert "must be at least one row" in str(refusal.value)
+
+
+def test_a_refusal_comes_before_the_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(datasets.SOURCES, "gaussian", lambda **own: pytest.fail("drawn"))
+    with pytest.raises(Refused):
+        load({"name": "gaussian"} | GAUSSIAN | SPLIT | {"samples": 2})
+
+
+# Standardisation
+
+
+@every_data_set
+def test_train_is_standardised_and_the_rest_by_trains_statistics(option: dict[str, Any]) -> None:
+    plain, scaled = load(option), load(option | {"standardize": True})
+    train = plain.train.x.astype(np.float64)
+    varies = np.array([len(np.unique(column)) > 1 for column in train.T])
+    # Rounding to float32 moves an element by 2^-24 of itself, a mean by at most that of the largest.
+    largest = float(np.abs(scaled.train.x).max())
+    got = scaled.train.x.astype(np.float64)
+    np.testing.assert_allclose(got.mean(axis=0), 0, atol=largest * 2**-24)
+    np.testing.assert_allclose(got.var(axis=0)[varies], 1, atol=2 * largest**2 * 2**-24)
+    for name, part in parts(scaled).items():
+        before = parts(plain)[name]
+        expected = before.x - train.mean(axis=0)
+        expected[:, varies] /= train.std(axis=0)[varies]
+        np.testing.assert_allclose(part.x, expected, rtol=1e-6, atol=1e-9)
+        np.testing.assert_array_equal(part.y, before.y)
+    assert np.abs(scaled.test.x[:, varies].mean(axis=0)).max() > 1e-3  # not by its own statistics
+
+
+def test_constant_features_are_only_centred() -> None:
+    """0.1 has no exact mean in float: its deviation is a rounding error, which must not be divided by."""
+    train = np.column_stack([np.full(1257, 0.1), np.arange(1257)]).astype(np.float32)
+    test = np.array([[0.6, 0.0]], dtype=np.float32)
+    got_train, got_test = datasets._standardised([train, test])
+    np.testing.assert_allclose(got_train[:, 0], 0, atol=1e-12)
+    np.testing.assert_allclose(got_test[:, 0], 0.5, rtol=1e-6)
+
+
+def test_digits_has_constant_features() -> None:
+    data = load(DIGITS | {"standardize": True})
+    constant = np.ptp(load(DIGITS).train.x, axis=0) == 0
+    assert constant.sum() >= 3  # pixels that nobody wrote on
+    assert not data.train.x[:, constant].any()
+    assert all(np.isfinite(part.x).all() for part in parts(data).values())
+
+
+# The fingerprint
+
+
+def test_golden_fingerprint_of_digits_by_hand() -> None:
+    bunch = load_digits()
+    x, y = (bunch.data / 16).astype(np.float32), bunch.target.astype(np.int64)
+    rows = permutation(1797, 0, "split", "rows")
+    cut = {"train": rows[:1257], "val": rows[1257:1527], "test": rows[1527:]}
+    arrays = {f"{part}.{which}": a[cut[part]] for part in cut for which, a in (("x", x), ("y", y))}
+    assert load(DIGITS).fingerprint == fingerprint_by_hand("classification", 10, arrays) == GOLDEN_DIGITS
+
+
+@every_data_set
+def test_fingerprint_changes_with_every_array_and_field(option: dict[str, Any]) -> None:
+    data = load(option)
+    seen = [data.fingerprint, replace(data, outputs=data.outputs + 1).fingerprint]
+    seen.append(replace(data, task="other").fingerprint)  # type: ignore[arg-type]
+    seen.append(replace(data, val=data.test, test=data.val).fingerprint)
+    for name, part in parts(data).items():
+        for field in ("x", "y"):
+            array = getattr(part, field)
+            flipped = array.copy()
+            flipped.view(np.uint8).reshape(-1)[-1] ^= 1
+            for changed in (flipped, array[::-1], array.reshape(-1, 1, *array.shape[1:]), array.astype(np.float64)):
+                seen.append(with_part(data, name, replace(part, **{field: changed})).fingerprint)
+    assert len(set(seen)) == len(seen) == 4 + 6 * 4
+
+
+@every_data_set
+def test_fingerprint_does_not_depend_on_the_layout_in_memory(option: dict[str, Any]) -> None:
+    data = load(option)
+    swapped = data.train.x.astype(data.train.x.dtype.newbyteorder(">"), order="F")
+    assert replace(data, train=replace(data.train, x=swapped)).fingerprint == data.fingerprint
+
+
+# Digits
+
+
+def test_digits_are_scikit_learns() -> None:
+    task, outputs, x, y = datasets.digits()
+    bunch = load_digits()
+    assert (task, outputs, len(x)) == ("classification", 10, datasets.DIGITS_ROWS)
+    np.testing.assert_array_equal(x, bunch.data / 16)  # sixteenths are exact in float32
+    np.testing.assert_array_equal(y, bunch.target)
+    assert (x.min(), x.max()) == (0, 1)
+
+
+# Gaussian
+
+
+def test_labels_are_balanced_and_shuffled() -> None:
+    for samples in (1, 6, 7, 1000):
+        counts = np.bincount(gaussian(**GAUSSIAN | {"samples": samples})[3], minlength=7)
+        assert counts.max() - counts.min() <= 1
+    y = gaussian(**GAUSSIAN | {"samples": 70_000})[3].reshape(-1, 7)
+    # In a block each class is at each place with probability 1/7: 49 frequencies of 10 000 blocks (Hoeffding, union).
+    frequencies = np.array([[np.mean(y[:, place] == k) for k in range(7)] for place in range(7)])
+    assert np.abs(frequencies - 1 / 7).max() < math.sqrt(math.log(2 * 49 / ALPHA) / (2 * 10_000))
+
+
+@pytest.mark.parametrize("separation", [0.0, 0.5, 3.0])
+def test_class_statistics_follow_theory(separation: float) -> None:
+    """5 standard deviations of each statistic: a variance of f degrees of freedom has sqrt(2/f) of itself."""
+    n, features, classes = 20_000, 50, 10
+    option = {"samples": n, "features": features, "classes": classes, "separation": separation, "seed": 3}
+    _, _, x, y = gaussian(**option)
+    wide = x.astype(np.float64)
+    means = np.array([wide[y == k].mean(axis=0) for k in range(classes)])
+    residual = wide - means[y]
+    freedom = (n - classes) * features
+    assert abs(np.sum(residual**2) / freedom - 1) < 5 * math.sqrt(2 / freedom)
+    # A class mean is N(0, separation^2 + 1 / rows of the class).
+    spread = separation**2 + classes / n
+    assert abs(np.mean(means**2) / spread - 1) < 5 * math.sqrt(2 / (classes * features))
+    assert abs(np.mean(means)) < 5 * math.sqrt(spread / (classes * features))
+    # Features are independent given the class: 50 * 49 / 2 correlations, each of deviation 1/sqrt(n).
+    correlations = np.corrcoef(residual.T)[np.triu_indices(features, k=1)]
+    assert np.abs(correlations).max() < math.sqrt(2 * math.log(2 * len(correlations) / ALPHA) / (n - classes))
+
+
+def test_normals_are_normal() -> None:
+    """Kolmogorov's distance to the normal law is below the Dvoretzky-Kiefer-Wolfowitz bound (Massart 1990)."""
+    n = 100_000
+    z = np.sort(datasets._normals((n,), 0, "test"))
+    law = np.array([0.5 * math.erfc(-value / math.sqrt(2)) for value in z])
+    steps = np.arange(n + 1) / n
+    distance = max(np.max(steps[1:] - law), np.max(law - steps[:-1]))
+    assert distance < math.sqrt(math.log(2 / ALPHA) / (2 * n))
+
+
+def test_separation_moves_the_centres_only() -> None:
+    near, far = (gaussian(**GAUSSIAN | {"separation": s}) for s in (1.0, 2.0))
+    at_zero = gaussian(**GAUSSIAN | {"separation": 0.0})
+    np.testing.assert_array_equal(near[3], far[3])
+    np.testing.assert_allclose(far[2] - at_zero[2], 2 * (near[2] - at_zero[2]), atol=1e-5)
+
+
+@pytest.mark.parametrize("fewer", [1, 10, 100, 999])
+def test_first_rows_of_a_larger_set_are_the_smaller_set(fewer: int) -> None:
+    _, _, x, y = gaussian(**GAUSSIAN)
+    _, _, x_fewer, y_fewer = gaussian(**GAUSSIAN | {"samples": fewer})
+    np.testing.assert_array_equal(x[:fewer], x_fewer)
+    np.testing.assert_array_equal(y[:fewer], y_fewer)
+
+
+@pytest.mark.parametrize("source", [gaussian, teacher])
+def test_a_seed_makes_the_rows(source: Any) -> None:
+    own = GAUSSIAN if source is gaussian else TEACHER
+    first, again, other = source(**own), source(**own), source(**own | {"seed": 1})
+    for which in (2, 3):
+        np.testing.assert_array_equal(first[which], again[which])
+        assert (first[which] != other[which]).any()
+
+
+# Teacher
+
+
+def test_target_without_noise_has_unit_variance() -> None:
+    y = teacher(**TEACHER | {"noise": 0.0})[3].astype(np.float64)
+    assert abs(y.var() - 1) < 2**-22
+
+
+def test_teacher_x_is_standard_normal() -> None:
+    n, features = 20_000, 10
+    x = teacher(**TEACHER | {"samples": n, "features": features})[2].astype(np.float64)
+    count = n * features
+    assert abs(x.mean()) < 5 / math.sqrt(count)
+    assert abs(x.var() - 1) < 5 * math.sqrt(2 / count)
+
+
+@pytest.mark.parametrize("noise", [0.1, 0.5, 2.0])
+def test_noise_is_added_and_bounds_r2(noise: float) -> None:
+    """The best prediction is the clean target, whose R2 is 1 / (1 + noise^2) up to the sampling of the noise."""
+    n = 20_000
+    clean, noisy, unit = (teacher(**TEACHER | {"samples": n, "noise": s})[3].astype(np.float64) for s in (0, noise, 1))
+    np.testing.assert_allclose(noisy - clean, noise * (unit - clean), atol=1e-5)
+    z = unit - clean
+    assert abs(z.mean()) < 5 / math.sqrt(n)
+    assert abs(z.var() - 1) < 5 * math.sqrt(2 / n)
+    assert abs(np.mean(z * clean)) < 5 / math.sqrt(n)
+    # 1 - R2 = s^2 var z / (1 + 2 s cov + s^2 var z): a relative error of each term bounds that of the whole.
+    r2 = 1 - np.mean((noisy - clean) ** 2) / noisy.var()
+    slack = (2 * noise * 5 + 2 * noise**2 * 5 * math.sqrt(2)) / math.sqrt(n)
+    assert abs(r2 - 1 / (1 + noise**2)) < slack
+
+
+def test_teacher_is_a_tanh_network_no_linear_fit_reaches() -> None:
+    """Odd in x, as it has no biases; a least-squares line explains much of it, not all."""
+    _, _, x, y = teacher(**TEACHER | {"samples": 20_000, "noise": 0.0})
+    wide = x.astype(np.float64)
+    rest = y - wide @ np.linalg.lstsq(wide, y.astype(np.float64), rcond=None)[0]
+    assert 0.5 < 1 - np.mean(rest**2) / y.var() < 0.99
+    assert abs(np.mean(y)) < 5 / math.sqrt(20_000)
+
+
+def test_teacher_is_the_network_it_says() -> None:
+    x, w1 = datasets._normals((1000, 8), 0, "teacher x"), datasets._normals((8, 16), 0, "teacher w1")
+    clean = np.tanh(x @ w1 / math.sqrt(8)) @ datasets._normals((16, 1), 0, "teacher w2") / math.sqrt(16)
+    expected = clean / clean.std() + 0.1 * datasets._normals((1000, 1), 0, "teacher noise")
+    np.testing.assert_allclose(teacher(**TEACHER)[3], expected, rtol=1e-6, atol=1e-6)
+
+
+def test_first_rows_of_a_larger_teacher_set_are_the_smaller_set_up_to_its_scale() -> None:
+    _, _, x, y = teacher(**TEACHER | {"noise": 0.0})
+    _, _, x_fewer, y_fewer = teacher(**TEACHER | {"noise": 0.0, "samples": 100})
+    np.testing.assert_array_equal(x[:100], x_fewer)
+    np.testing.assert_allclose(y[:100] / y[:100].std(), y_fewer, rtol=1e-5, atol=1e-6)
+
+
+def test_sample_count_needs_no_loading() -> None:
+    assert [sample_count(option) for option in OPTIONS] == [1797, 1000, 1000]
+    assert sizes(DIGITS, 1797) == (1257, 270, 270)

@@ -17,15 +17,17 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits  # type: ignore[import-untyped]
 
 from initlab import datasets
-from initlab.datasets import Data, Part, gaussian, load, sample_count, sizes, teacher
+from initlab.config import sizes
+from initlab.datasets import Data, Part, gaussian, load, teacher
 from initlab.errors import Refused
+from initlab.specs import DATASETS
 from initlab.streams import permutation
 
 ALPHA = 1e-6  # of each statistical bound: the chance that true data break it
-SPLIT = {"batch_size": 128, "val": 0.15, "test": 0.15, "split_seed": 0, "standardize": False}
+SPLIT: dict[str, Any] = {"batch_size": 128, "val": 0.15, "test": 0.15, "split_seed": 0, "standardize": False}
 DIGITS = {"name": "digits"} | SPLIT
-GAUSSIAN = {"samples": 1000, "features": 8, "classes": 7, "separation": 1.0, "seed": 0}
-TEACHER = {"samples": 1000, "features": 8, "width": 16, "noise": 0.1, "seed": 0}
+GAUSSIAN: dict[str, Any] = {"samples": 1000, "features": 8, "classes": 7, "separation": 1.0, "seed": 0}
+TEACHER: dict[str, Any] = {"samples": 1000, "features": 8, "width": 16, "noise": 0.1, "seed": 0}
 OPTIONS = [DIGITS, {"name": "gaussian"} | GAUSSIAN | SPLIT, {"name": "teacher"} | TEACHER | SPLIT]
 GOLDEN_DIGITS = "9f27656bc33d99404f9407287509ccd5b03ec6ad71c48c01257d429a37531726"
 every_data_set = pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option["name"])
@@ -41,8 +43,8 @@ def with_part(data: Data, name: str, part: Part) -> Data:
 
 def everything(option: dict[str, Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """All rows of an option, unsplit."""
-    own = {key: value for key, value in option.items() if key not in datasets.COMMON}
-    return datasets.SOURCES[option["name"]](**own)[2:]
+    x, y = DATASETS.build(option)[2:]
+    return x, y
 
 
 def row_bytes(x: NDArray[Any], y: NDArray[Any]) -> list[bytes]:
@@ -66,14 +68,14 @@ def test_types_and_shapes(option: dict[str, Any]) -> None:
     outputs = {"digits": 10, "gaussian": 7, "teacher": 1}[option["name"]]
     assert (data.task, data.metric) in {("classification", "accuracy"), ("regression", "r2")}
     assert (data.outputs, data.direction) == (outputs, "max")
-    counts = sizes(option, sample_count(option))
+    counts = sizes(option)
     for part, count in zip(parts(data).values(), counts, strict=True):
         assert part.x.dtype == np.float32
         assert part.x.shape == (count, 64 if option["name"] == "digits" else 8)
         if data.task == "classification":
             assert part.y.dtype == np.int64
             assert part.y.shape == (count,)
-            assert 0 <= part.y.min() and part.y.max() < outputs
+            assert part.y.min() >= 0 and part.y.max() < outputs
         else:
             assert part.y.dtype == np.float32
             assert part.y.shape == (count, outputs)
@@ -100,12 +102,12 @@ def test_neither_torch_nor_scipy_nor_scikit_learn_is_imported() -> None:
 
 def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(Refused, match=r"no dataset 'digit'\. Known: .*digits.* Did you mean digits\?"):
-        load(DIGITS | {"name": "digit"})
+        DATASETS.typed(DIGITS | {"name": "digit"})
 
 
 def test_a_name_is_registered_once() -> None:
     with pytest.raises(Refused, match="dataset=digits: the name is taken"):
-        datasets.register("digits")(datasets.digits)
+        DATASETS.register("digits")(datasets.digits)
 
 
 # The split
@@ -117,7 +119,7 @@ def test_parts_are_disjoint_and_cover_everything(option: dict[str, Any], split_s
     """Rows are all different, so equal multisets of (x, y) rows mean that each came to one part, with its own y."""
     data = load(option | {"split_seed": split_seed})
     whole = row_bytes(*everything(option))
-    assert len(set(whole)) == len(whole) == sample_count(option)
+    assert len(set(whole)) == len(whole) == sum(sizes(option))
     assert sorted(sum((row_bytes(part.x, part.y) for part in parts(data).values()), [])) == sorted(whole)
 
 
@@ -134,23 +136,30 @@ def test_the_split_seed_fixes_the_split(option: dict[str, Any]) -> None:
 
 
 def test_every_row_is_as_likely_to_be_tested_on() -> None:
-    """Over 400 split seeds a row is a test row Binomial(400, p) times; a union bound over 100 rows and Hoeffding."""
+    """Over 400 split seeds a row is a test row Binomial(400, 0.3) times: Hoeffding, and a union bound over 100 rows."""
     option = {"name": "gaussian"} | GAUSSIAN | SPLIT | {"samples": 100, "test": 0.3}
-    times = np.zeros(100)
+    whole = row_bytes(*everything(option))
+    times = dict.fromkeys(whole, 0)
     for split_seed in range(400):
-        times[datasets._split(option | {"split_seed": split_seed}, 100)[2]] += 1
-    assert np.max(np.abs(times / 400 - 0.3)) < math.sqrt(math.log(2 * 100 / ALPHA) / (2 * 400))
+        test = load(option | {"split_seed": split_seed}).test
+        for row in row_bytes(test.x, test.y):
+            times[row] += 1
+    assert max(abs(count / 400 - 0.3) for count in times.values()) < math.sqrt(math.log(2 * 100 / ALPHA) / (2 * 400))
+
+
+def test_golden_sizes() -> None:
+    assert [sizes(option) for option in OPTIONS] == [(1257, 270, 270), (700, 150, 150), (700, 150, 150)]
 
 
 @given(st.integers(1, 5000), st.floats(0, 1, exclude_max=True), st.floats(0, 1, exclude_max=True))
 def test_sizes_add_up_or_are_refused(samples: int, val: float, test: float) -> None:
-    option = DIGITS | {"val": val, "test": test}
+    option = {"name": "gaussian"} | GAUSSIAN | SPLIT | {"samples": samples, "val": val, "test": test}
     by_hand = (round(samples * val), round(samples * test))
     if min(*by_hand, samples - sum(by_hand)) < 1:
         with pytest.raises(Refused):
-            sizes(option, samples)
+            sizes(option)
     else:
-        assert sizes(option, samples) == (samples - sum(by_hand), *by_hand)
+        assert sizes(option) == (samples - sum(by_hand), *by_hand)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +180,7 @@ def test_an_empty_part_is_refused_in_words(val: float, test: float, message: str
 
 
 def test_a_refusal_comes_before_the_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(datasets.SOURCES, "gaussian", lambda **own: pytest.fail("drawn"))
+    monkeypatch.setattr(DATASETS, "build", lambda option: pytest.fail("drawn"))
     with pytest.raises(Refused):
         load({"name": "gaussian"} | GAUSSIAN | SPLIT | {"samples": 2})
 
@@ -198,13 +207,14 @@ def test_train_is_standardised_and_the_rest_by_trains_statistics(option: dict[st
     assert np.abs(scaled.test.x[:, varies].mean(axis=0)).max() > 1e-3  # not by its own statistics
 
 
-def test_constant_features_are_only_centred() -> None:
-    """0.1 has no exact mean in float: its deviation is a rounding error, which must not be divided by."""
-    train = np.column_stack([np.full(1257, 0.1), np.arange(1257)]).astype(np.float32)
-    test = np.array([[0.6, 0.0]], dtype=np.float32)
-    got_train, got_test = datasets._standardised([train, test])
-    np.testing.assert_allclose(got_train[:, 0], 0, atol=1e-12)
-    np.testing.assert_allclose(got_test[:, 0], 0.5, rtol=1e-6)
+@pytest.mark.parametrize("rows", [1, 3, 1257, 99_991])
+@given(st.floats(width=32, allow_nan=False, min_value=-(2.0**100), max_value=2.0**100))
+def test_constant_features_are_only_centred(rows: int, value: float) -> None:
+    """A deviation that is a rounding error instead of 0 would be divided by: the mean of n equal numbers is no such."""
+    train = np.full((rows, 1), value, dtype=np.float32)
+    got_train, got_test = datasets._standardised([train, np.zeros((1, 1), dtype=np.float32)])
+    assert not got_train.any()
+    assert got_test.item() == -value
 
 
 def test_digits_has_constant_features() -> None:
@@ -238,7 +248,8 @@ def test_fingerprint_changes_with_every_array_and_field(option: dict[str, Any]) 
             array = getattr(part, field)
             flipped = array.copy()
             flipped.view(np.uint8).reshape(-1)[-1] ^= 1
-            for changed in (flipped, array[::-1], array.reshape(-1, 1, *array.shape[1:]), array.astype(np.float64)):
+            retyped = array.view(np.int32 if array.dtype == np.float32 else np.float64)
+            for changed in (flipped, array[::-1], array.reshape(-1, 1, *array.shape[1:]), retyped):
                 seen.append(with_part(data, name, replace(part, **{field: changed})).fingerprint)
     assert len(set(seen)) == len(seen) == 4 + 6 * 4
 
@@ -256,7 +267,7 @@ def test_fingerprint_does_not_depend_on_the_layout_in_memory(option: dict[str, A
 def test_digits_are_scikit_learns() -> None:
     task, outputs, x, y = datasets.digits()
     bunch = load_digits()
-    assert (task, outputs, len(x)) == ("classification", 10, datasets.DIGITS_ROWS)
+    assert (task, outputs, len(x)) == ("classification", 10, DATASETS["digits"].facts["samples"])
     np.testing.assert_array_equal(x, bunch.data / 16)  # sixteenths are exact in float32
     np.testing.assert_array_equal(y, bunch.target)
     assert (x.min(), x.max()) == (0, 1)
@@ -279,8 +290,7 @@ def test_labels_are_balanced_and_shuffled() -> None:
 def test_class_statistics_follow_theory(separation: float) -> None:
     """5 standard deviations of each statistic: a variance of f degrees of freedom has sqrt(2/f) of itself."""
     n, features, classes = 20_000, 50, 10
-    option = {"samples": n, "features": features, "classes": classes, "separation": separation, "seed": 3}
-    _, _, x, y = gaussian(**option)
+    _, _, x, y = gaussian(samples=n, features=features, classes=classes, separation=separation, seed=3)
     wide = x.astype(np.float64)
     means = np.array([wide[y == k].mean(axis=0) for k in range(classes)])
     residual = wide - means[y]
@@ -382,8 +392,3 @@ def test_first_rows_of_a_larger_teacher_set_are_the_smaller_set_up_to_its_scale(
     _, _, x_fewer, y_fewer = teacher(**TEACHER | {"noise": 0.0, "samples": 100})
     np.testing.assert_array_equal(x[:100], x_fewer)
     np.testing.assert_allclose(y[:100] / y[:100].std(), y_fewer, rtol=1e-5, atol=1e-6)
-
-
-def test_sample_count_needs_no_loading() -> None:
-    assert [sample_count(option) for option in OPTIONS] == [1797, 1000, 1000]
-    assert sizes(DIGITS, 1797) == (1257, 270, 270)

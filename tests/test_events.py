@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tensorboard_server import ask, serve, wait_for
 
 from initlab.events import FILE_NAME, VERSION, Point, append, read
+from tensorboard_server import ask, serve, wait_for
 
 WALL = 1_700_000_000.25
 

@@ -73,7 +73,9 @@ def read(composer: Composer, lines: Iterable[str], multirun: bool) -> Sweep:
     axes = tuple(_axis(composer, o) for o in overrides if o.is_sweep_override())
     if axes and not multirun:
         given_values = axes[0].override.input_line
-        raise Refused(f"{given_values}: several values make a sweep: add -m. One value that is a list is written [a,b].")
+        raise Refused(
+            f"{given_values}: several values make a sweep: add -m. One value that is a list is written [a,b]."
+        )
     for axis in axes:
         _refuse_repeat(axis, overrides)
     sweep = Sweep(tuple(overrides), axes, fixed, multirun)
@@ -109,7 +111,11 @@ def _axis(composer: Composer, override: Override) -> Axis:
 
 
 def _refuse_repeat(axis: Axis, overrides: Iterable[Override]) -> None:
-    same = [o.input_line for o in overrides if (o.key_or_group, o.package) == (axis.override.key_or_group, axis.override.package)]
+    same = [
+        o.input_line
+        for o in overrides
+        if (o.key_or_group, o.package) == (axis.override.key_or_group, axis.override.package)
+    ]
     if len(same) > 1:
         raise Refused(f"{' and '.join(map(str, same))}: the same axis twice. Give its values once: {axis.key}=a,b,c.")
 

@@ -130,8 +130,8 @@ def _check_hydra_field(override: Override) -> None:
         return
     if key not in HYDRA_FIELDS or override.is_sweep_override() or override.type is not OverrideType.CHANGE:
         raise Refused(
-            f"{override.input_line}: of Hydra's own settings only {' and '.join(HYDRA_FIELDS)} can be set, to one value. "
-            "initlab launches, logs and keeps its folders itself, and never changes the working directory."
+            f"{override.input_line}: of Hydra's own settings only {' and '.join(HYDRA_FIELDS)} can be set, to one "
+            "value. initlab launches, logs and keeps its folders itself, and never changes the working directory."
         )
 
 

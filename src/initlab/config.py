@@ -20,8 +20,8 @@ from initlab.specs import ACTS, DATASETS, GROUPS, INITS, SEEDS, SWEEP, TRAINER
 
 Config = dict[str, Any]
 SCHEMA = 1
-# What a run's numbers do not depend on: where it runs, what is written, how the sweep is organised.
-UNKEYED = {"sweep": None, "trainer": ("accelerator", "log_every_n_steps", "save_weights")}
+# What a run's numbers do not depend on, besides how the sweep is organised: where it runs and what is written.
+UNKEYED = {"trainer": ("accelerator", "log_every_n_steps", "save_weights")}
 
 
 def typed(raw: Mapping[str, Any]) -> Config:
@@ -89,12 +89,10 @@ def sizes(dataset: Mapping[str, Any]) -> tuple[int, int, int]:
 
 def key(config: Config, fingerprint: str) -> str:
     """16 hex digits that name a run by what decides its numbers: the config less `UNKEYED`, the data, the revisions."""
-    kept = {
-        section: value if section not in UNKEYED else {k: v for k, v in value.items() if k not in UNKEYED[section]}
-        for section, value in config.items()
-        if UNKEYED.get(section, ()) is not None
-    }
-    kept["seed"] = None  # init_seed and order_seed are what it decides
+    # The sweep's options organise, and the two streams' seeds say all that seed does.
+    kept = {name: value for name, value in config.items() if name not in ("sweep", "seed")}
+    for section, fields in UNKEYED.items():
+        kept[section] = {field: value for field, value in config[section].items() if field not in fields}
     revisions = {group: GROUPS[group][config[group]["name"]].revision for group in GROUPS}
     revisions |= {where: INITS[scheme["name"]].revision for where, scheme in schemes(config)}
     return digest({"schema": SCHEMA, "config": kept, "data": fingerprint, "revisions": revisions})[:16]

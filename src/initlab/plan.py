@@ -25,11 +25,10 @@ from initlab.config import Config, digest, key, schemes, typed
 from initlab.datasets import load
 from initlab.errors import Refused
 from initlab.product import jobs
-from initlab.specs import INITS
+from initlab.specs import INITS, PER_RUN
 
-# What the runs of one stack may differ in; all else they share.
-PER_RUN = {"init": None, "seed": None, "init_seed": None, "order_seed": None, "sweep": None}
-PER_RUN_OPTIMIZER = ("lr", "momentum", "weight_decay")
+# What the runs of one stack may differ in, besides PER_RUN of the optimizer; all else they share.
+UNSHARED = ("init", "seed", "init_seed", "order_seed", "sweep")
 NAME_LENGTH = 120
 
 
@@ -146,8 +145,8 @@ def _stacks(runs: Sequence[Run]) -> tuple[Stack, ...]:
 
 
 def _shared(config: Config) -> Config:
-    shared = {name: value for name, value in config.items() if name not in PER_RUN}
-    shared["optimizer"] = {k: v for k, v in config["optimizer"].items() if k not in PER_RUN_OPTIMIZER}
+    shared = {name: value for name, value in config.items() if name not in UNSHARED}
+    shared["optimizer"] = {k: v for k, v in config["optimizer"].items() if k not in PER_RUN}
     return shared
 
 

@@ -20,7 +20,6 @@ from typing import Any, Protocol, TypeVar
 
 from initlab.errors import Refused, unknown
 
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -90,12 +89,13 @@ class OneOf:
 
     @property
     def allowed(self) -> str:
-        return " or ".join([*("null" if word is None else word for word in self.words), *(c.allowed for c in self.others)])
+        return " or ".join(
+            [*("null" if word is None else word for word in self.words), *(c.allowed for c in self.others)]
+        )
 
     def __call__(self, value: object) -> object:
-        if value is None or isinstance(value, str):
-            if value in self.words:
-                return value
+        if (value is None or isinstance(value, str)) and value in self.words:
+            return value
         for check in self.others:
             try:
                 return check(value)
@@ -193,11 +193,16 @@ def typed_fields(fields: Mapping[str, Field], values: Mapping[str, Any], where: 
 
 
 class Registry(Mapping[str, Spec]):
-    """The options of one config group. `shared` are fields that each of them has."""
+    """The options of one config group.
 
-    def __init__(self, group: str, shared: Mapping[str, Field] | None = None) -> None:
+    ``shared`` are fields that each option has. They, and the fields named in ``apart``, are for whoever reads the group
+    and do not go to the functions.
+    """
+
+    def __init__(self, group: str, shared: Mapping[str, Field] | None = None, apart: tuple[str, ...] = ()) -> None:
         self.group = group
         self.shared = dict(shared or {})
+        self.apart = apart
         self.aliases: dict[str, str] = {}
         self._specs: dict[str, Spec] = {}
         self._functions: dict[str, Callable[..., Any]] = {}
@@ -214,7 +219,7 @@ class Registry(Mapping[str, Spec]):
         constraint: Constraint | None = None,
         **facts: Any,
     ) -> None:
-        """Add an option (and another name for it). Raises Refused if a name is taken. A field may refine a shared one."""
+        """Add an option and its other name; a field may refine a shared one. Raises Refused if a name is taken."""
         for new in filter(None, (name, alias)):
             if new in self._specs or new in self.aliases:
                 raise Refused(f"{self.group}={new}: the name is taken; choose another.")
@@ -227,7 +232,9 @@ class Registry(Mapping[str, Spec]):
 
         def add(function: F) -> F:
             if name in self._functions or name in self.aliases:
-                raise Refused(f"{self.group}={name}: the name is taken by {self._functions.get(name, name)}; choose another.")
+                raise Refused(
+                    f"{self.group}={name}: the name is taken by {self._functions.get(name, name)}; choose another."
+                )
             if name not in self._specs:
                 self.declare(name, fields=_fields_of(function), doc=inspect.getdoc(function) or "", revision="user")
             self._functions[name] = function
@@ -245,10 +252,13 @@ class Registry(Mapping[str, Spec]):
             raise unknown(where, name, self.names(), self.group)
         return self[name].typed(option, where)
 
-    def build(self, option: Mapping[str, Any], *args: Any, **more: Any) -> Any:
-        """Call an option's function with its own fields (the shared ones belong to whoever reads the group)."""
-        own = {key: value for key, value in option.items() if key != "name" and key not in self.shared}
-        return self.function(option["name"])(*args, **own, **more)
+    def build(self, option: Mapping[str, Any], *args: Any) -> Any:
+        """Call an option's function with its own fields as keyword arguments."""
+        return self.function(option["name"])(*args, **{key: option[key] for key in self.own(option["name"])})
+
+    def own(self, name: str) -> list[str]:
+        """The fields that an option's function takes."""
+        return [key for key in self[name].fields if key not in self.shared and key not in self.apart]
 
     def function(self, name: str) -> Callable[..., Any]:
         return self._functions[self.aliases.get(name, name)]

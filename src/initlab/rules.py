@@ -1,10 +1,10 @@
 """Rules give some parameters another scheme than the rest of the net.
 
-    init.rules=[{param: "net.0.*", name: zeros}, {layer: conv, name: orthogonal, gain: 1.4}]
+    init.rules=[{param: "fc1.*", name: zeros}, {layer: conv, name: orthogonal, gain: 1.4}]
 
 A rule says where (``param``, a glob over parameter names, or ``layer``, a kind of layer) and what (a scheme and its
-fields). The first rule that matches a weight decides; a weight that none matches takes the run's own scheme. Biases follow
-the ``bias`` of the scheme that their layer's weight takes, unless a ``param`` rule names them.
+fields). The first rule that matches a weight decides; a weight that none matches takes the run's own scheme. A bias
+follows the ``bias`` and ``bias_value`` of the first rule that matches itself, else of the scheme of its layer's weight.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from initlab.errors import Refused, unknown
 if TYPE_CHECKING:
     from initlab.registry import Registry
 
-LAYERS = ("linear", "conv", "conv_transpose", "embedding", "recurrent", "attention", "norm", "other")
+LAYERS = ("linear", "conv", "conv_transpose", "embedding", "recurrent", "attention", "other")
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Rules:
     """The check of ``init.rules``: a list of rules, each typed by the scheme it names."""
 
     inits: Registry
-    allowed: str = "a list of rules such as {param: 'net.0.*', name: zeros} or {layer: conv, name: orthogonal}"
+    allowed: str = "a list of rules such as {param: 'fc1.*', name: zeros} or {layer: conv, name: orthogonal}"
 
     def __call__(self, value: object) -> list[dict[str, Any]]:
         if not isinstance(value, list):
@@ -35,7 +35,9 @@ class Rules:
 
     def _typed(self, rule: object, where: str) -> dict[str, Any]:
         if not isinstance(rule, Mapping) or ("param" in rule) == ("layer" in rule):
-            raise Refused(f"{where}={rule}: a rule has either param or layer, a scheme's name and its fields; {self.allowed}.")
+            raise Refused(
+                f"{where}={rule}: a rule has either param or layer, a scheme's name and its fields; {self.allowed}."
+            )
         place = "param" if "param" in rule else "layer"
         if place == "layer" and rule["layer"] not in LAYERS:
             raise unknown(f"{where}.layer", rule["layer"], LAYERS, "kind of layer")

@@ -26,8 +26,9 @@ INITS = Registry(
         ),
     },
 )
-INITS.shared["rules"] = Field([], Rules(INITS), "other schemes for some parameters; the first rule that matches decides")
-
+INITS.shared["rules"] = Field(
+    [], Rules(INITS), "other schemes for some parameters; the first rule that matches decides"
+)
 
 
 def _ordered(a: float | str, b: float | str) -> bool:
@@ -46,7 +47,9 @@ PUBLISHED = Field(
 GAIN = {"gain": PUBLISHED}
 KAIMING = GAIN | {
     "mode": Field("fan_in", OneOf(("fan_in", "fan_out")), "fan_in keeps the forward, fan_out the backward variance"),
-    "nonlinearity": Field("relu", OneOf(NONLINEARITIES), "whose gain is the default one, whatever the run's activation"),
+    "nonlinearity": Field(
+        "relu", OneOf(NONLINEARITIES), "whose gain is the default one, whatever the run's activation"
+    ),
     "negative_slope": Field(0.0, Number(), "of leaky_relu, in sqrt(2 / (1 + slope^2))"),
 }
 GLOROT = "Glorot & Bengio 2010, AISTATS, eq. 16"
@@ -82,9 +85,7 @@ INITS.declare(
     constraint=Constraint("a < b", ("a", "b"), lambda f: f["a"] < f["b"]),
 )
 INITS.declare("xavier_uniform", doc="U(-r, r), r = gain sqrt(6 / (fan_in + fan_out))", source=GLOROT, fields=GAIN)
-INITS.declare(
-    "xavier_normal", alias="xavier", doc="N(0, gain^2 2 / (fan_in + fan_out))", source=GLOROT, fields=GAIN
-)
+INITS.declare("xavier_normal", alias="xavier", doc="N(0, gain^2 2 / (fan_in + fan_out))", source=GLOROT, fields=GAIN)
 INITS.declare("kaiming_uniform", doc="U(-r, r), r = gain sqrt(3 / fan)", source=HE, fields=KAIMING)
 INITS.declare("kaiming_normal", alias="kaiming", doc="N(0, gain^2 / fan)", source=HE, fields=KAIMING)
 INITS.declare(
@@ -134,7 +135,9 @@ ARCHS.declare(
     fields={
         "depth": Field(4, Integer(0), "hidden layers"),
         "width": Field(128, Integer(1), "units of a hidden layer"),
-        "sizes": Field(None, OneOf((None,), (ListOf(Integer(1)),)), "explicit hidden sizes, in place of depth and width"),
+        "sizes": Field(
+            None, OneOf((None,), (ListOf(Integer(1)),)), "explicit hidden sizes, in place of depth and width"
+        ),
         "norm": Field("none", OneOf(("none", "batch", "layer")), "normalisation between a layer and its activation"),
     },
 )
@@ -185,13 +188,17 @@ DATASETS.declare(
 
 # --- optimizer --------------------------------------------------------------------------------------------------------
 
+# What the runs of one stack may have each for itself.
+PER_RUN = ("lr", "weight_decay", "momentum")
+
 OPTIMIZERS = Registry(
     "optimizer",
     shared={
         "lr": Field(1e-3, POSITIVE, "learning rate"),
         "weight_decay": Field(0.0, Number(ge=0)),
-        "schedule": Field("constant", OneOf(("constant", "cosine")), "cosine falls to 0 at the last step"),
+        "schedule": Field("constant", OneOf(("constant", "cosine")), "cosine: lr (1 + cos(pi t / T)) / 2 after t of T"),
     },
+    apart=PER_RUN,
 )
 MOMENTS = {
     "beta1": Field(0.9, UNIT),

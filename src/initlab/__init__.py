@@ -1,0 +1,46 @@
+"""initlab: which weight initialization should this network start from?
+
+    import initlab
+    initlab.initialize(model, "kaiming", act="relu", seed=0)      # any torch.nn.Module, in place
+
+    @initlab.register_init("mine")                                # a scheme of your own
+    def mine(weight, *, scale=1.0):
+        return scale * weight.normal() / weight.fan_in**0.5
+
+The way of a command, one direction, the disk in the middle:
+
+    compose, axes, product    overrides -> raw configs, as Hydra composes them
+    registry, specs, rules    what can be named: fields, defaults, ranges (no torch)
+    config, plan              raw configs -> typed runs, keys, stacks, a folder (no torch)
+    streams                   randomness, keyed by seed, purpose and name
+    inits, acts, archs, datasets, optimizers, apply
+    step, module, train       a stack of runs trained as one program
+    curves, events, store     what is written
+    tables, command           what is said
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from initlab.apply import initialize
+    from initlab.specs import INITS
+
+    register_init = INITS.register
+
+__all__ = ["initialize", "register_init"]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Both names on first use: a plan imports this package and must not pay for torch."""
+    if name == "initialize":
+        from initlab.apply import initialize
+
+        return initialize
+    if name == "register_init":
+        from initlab.specs import INITS
+
+        return INITS.register
+    raise AttributeError(f"module 'initlab' has no attribute '{name}'")

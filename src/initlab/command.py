@@ -1,0 +1,134 @@
+"""The command: words in, an exit code out. It owns the order of things, and imports what is heavy last.
+
+    plan (Hydra's grammar and composition) -> the folder's state -> torch -> training -> the table, read from the disk
+
+Exit codes: 0 all done or diverged, 2 refused before training, 3 some runs failed, 74 disk, 75 folder in use, 128 + n
+signal n.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from initlab.errors import FolderInUse, Refused
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from initlab.plan import Plan
+
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EIO}
+
+
+class Interrupted(BaseException):
+    """SIGINT or SIGTERM, as an exception that nothing on the way takes for a failure of a run."""
+
+
+def main(root: Path, argv: Sequence[str]) -> int:
+    """Carry out ``train.py argv``; ``root`` holds conf/. Returns the exit code."""
+    try:
+        return _main(root, list(argv))
+    except Refused as refusal:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        print(f"refused: {refusal}", file=sys.stderr)
+        return 2
+    except FolderInUse as error:
+        print(f"busy: {error}", file=sys.stderr)
+        return 75
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        print(
+            f"disk: {error.strerror}: {error.filename}. The same command goes on once this is mended.", file=sys.stderr
+        )
+        return 74
+    except Interrupted as interruption:
+        number = int(interruption.args[0])
+        print(f"\nstopped by {signal.Signals(number).name}; the same command goes on from here.", file=sys.stderr)
+        return 128 + number
+
+
+def _main(root: Path, argv: list[str]) -> int:
+    from hydra._internal.utils import get_args_parser
+
+    args = get_args_parser().parse_intermixed_args(argv)
+    if args.experimental_rerun:
+        raise Refused("--experimental-rerun: reads a pickle, which can run any code; initlab does not.")
+    if args.config_path:
+        raise Refused("--config-path: the configs of initlab are its own; add a folder with --config-dir.")
+    if args.multirun and (args.cfg or args.info):
+        raise Refused("-m --cfg: a sweep has no one config. See its runs with sweep.dry_run=true, or leave out -m.")
+
+    from initlab.compose import Composer
+
+    config_dir = Path(args.config_dir) if args.config_dir else None
+    composer = Composer(root / "conf", args.config_name or "config", config_dir)
+    if args.help or args.hydra_help or args.cfg or args.info or args.shell_completion:
+        return _information(root, composer, args)
+    return _train(root, composer, args, argv)
+
+
+def _information(root: Path, composer: Any, args: Namespace) -> int:
+    """--help, --cfg, --info and the like are Hydra's own, once our refusals are through."""
+    import hydra
+
+    if not args.shell_completion:
+        composer.compose(composer.parse(args.overrides))
+
+    @hydra.main(version_base="1.3", config_path=str(root / "conf"), config_name="config")
+    def show(_: Any) -> None:
+        raise AssertionError("these flags run nothing")
+
+    show()
+    return 0
+
+
+def _train(root: Path, composer: Any, args: Namespace, argv: list[str]) -> int:
+    from initlab import plan as planning
+    from initlab import store, tables
+
+    plan = planning.make(composer, args.overrides, args.multirun)
+    store.check(plan)
+    print(tables.summary(plan))
+    if plan.options["dry_run"]:
+        print(tables.dry_run(plan))
+        return 0
+    if store.finished(plan):
+        print(f"all of them are done already; sweep.fresh=true starts anew.\n\n{tables.results(plan.folder)}")
+        return _exit_code(plan)
+    _catch_signals()
+    _run(root, plan, argv)
+    print(f"\n{tables.results(plan.folder)}")
+    return _exit_code(plan)
+
+
+def _run(root: Path, plan: Plan, argv: list[str]) -> None:
+    from initlab import train
+    from initlab.record import describe
+    from initlab.store import Store
+
+    train.check(plan)
+    with Store.open(plan, describe(root, argv)) as opened:
+        train.run(plan, opened)
+
+
+def _exit_code(plan: Plan) -> int:
+    from initlab.store import read
+
+    return 3 if any(record["status"] == "failed" for record in read(plan.folder).records) else 0
+
+
+def _catch_signals() -> None:
+    def stop(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
+        raise Interrupted(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)

@@ -1,0 +1,195 @@
+"""The LightningModule of a stack: feeds batches to the pure step, keeps the curves, evaluates each epoch.
+
+    module = StackModule(stack, data)
+    trainer.fit(module, module.chunks(), val_dataloaders=module.parts("val"))
+    trainer.test(module, module.parts("test"))
+    module.curves.whole()["val/loss"].values          # [R, T]
+
+Optimization is manual: a training_step makes up to `CHUNK` updates, so that Lightning's own cost is paid once for them.
+The whole data set lies on the device; an epoch is a permutation of each run's own. A chunk's end is the place
+where everything is consistent: what a stack is after t updates is its `State`, and what it measured
+its flushed `Curves`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import lightning as L
+import numpy as np
+import torch
+from torch import Tensor
+
+import initlab.acts
+import initlab.archs  # noqa: F401
+from initlab.apply import draw, slots
+from initlab.config import Config
+from initlab.curves import Curves
+from initlab.datasets import Data
+from initlab.optimizers import Hyper, slot_count
+from initlab.specs import ACTS, ARCHS, OPTIMIZERS
+from initlab.step import Program, State, evaluate, refusal, start, step
+from initlab.streams import permutation
+
+CHUNK = 20  # updates in one training_step
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+class Chunk(NamedTuple):
+    """Some updates of one epoch: the batches ``first`` ... ``first + batches - 1`` of its permutations."""
+
+    epoch: int
+    first: int
+    batches: int
+
+
+def build_net(config: Config, data: Data) -> torch.nn.Module:
+    """The run's architecture for this data. What torch draws for it is thrown away, its generator left untouched."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        features = data.train.x.shape[1:]
+        return ARCHS.build(config["arch"], features, data.outputs, lambda: ACTS.build(config["act"]))
+
+
+class StackModule(L.LightningModule):
+    """R runs of equal shapes and activation. ``configs`` differ in init, seeds, lr, momentum and weight decay alone."""
+
+    def __init__(self, configs: Sequence[Config], data: Data) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.configs, self.data = configs, data
+        shared = configs[0]
+        self.dtype_ = DTYPES[shared["trainer"]["precision"]]
+        self.batch_size: int = shared["dataset"]["batch_size"]
+        self.batches = len(data.train.x) // self.batch_size
+        self.steps: int = shared["trainer"]["max_steps"] or shared["trainer"]["max_epochs"] * self.batches
+        self.log_every: int = shared["trainer"]["log_every_n_steps"]
+        self.curves = Curves()
+        self.initial_hashes: list[str] = []
+        self.on_block: Callable[[], None] = lambda: None
+
+    # --- before training ----------------------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Draw every run's initial weights, stack them, and put data and state on the device."""
+        shared = self.configs[0]
+        net = build_net(shared, self.data).to(self.dtype_)
+        tensors = [self._initial(net, config) for config in self.configs]
+        self.initial_hashes = [_hash(run) for run in tensors]
+        params = {name: torch.stack([run[name] for run in tensors]).to(self.device) for name in tensors[0]}
+        runs = len(self.configs)
+        buffers = {name: b.expand(runs, *b.shape).clone().to(self.device) for name, b in net.named_buffers()}
+        hyper = self._hyper()
+        self._parts = {
+            name: (self._on_device(part.x), self._on_device(part.y))
+            for name, part in (("train", self.data.train), ("val", self.data.val), ("test", self.data.test))
+        }
+        self.refusal = refusal(net, self._parts["train"][0][: self.batch_size].cpu())
+        self.program = Program(
+            net.to(self.device),
+            self.data.task,
+            OPTIMIZERS.build(shared["optimizer"]),
+            hyper,
+            shared["optimizer"]["schedule"],
+            self.steps,
+            stackable=self.refusal is None,
+        )
+        self.state: State = start(params, buffers, slot_count(shared["optimizer"]["name"], hyper))
+
+    def _initial(self, net: torch.nn.Module, config: Config) -> dict[str, Tensor]:
+        drawn = draw(slots(net), config["init"], config["act"], config["init_seed"])
+        return {name: drawn.get(name, p.detach()).to(self.dtype_) for name, p in net.named_parameters()}
+
+    def _hyper(self) -> Hyper:
+        def column(field: str) -> Tensor:
+            values = [config["optimizer"].get(field, 0.0) for config in self.configs]
+            return torch.tensor(values, dtype=self.dtype_, device=self.device)
+
+        lr, weight_decay, momentum = column("lr"), column("weight_decay"), column("momentum")
+        return Hyper(lr, weight_decay if weight_decay.any() else None, momentum if momentum.any() else None)
+
+    def _on_device(self, array: Any) -> Tensor:
+        tensor = torch.tensor(array)  # a copy: the arrays of a data set are read-only
+        return tensor.to(self.device, self.dtype_ if tensor.is_floating_point() else tensor.dtype)
+
+    # --- Lightning's hooks --------------------------------------------------------------------------------------------
+
+    def configure_optimizers(self) -> None:
+        """None: the update is part of the step."""
+
+    def on_fit_start(self) -> None:
+        self.prepare()
+        self._evaluate("val")
+
+    def chunks(self) -> _Chunks:
+        return _Chunks(self)
+
+    def parts(self, name: str) -> list[str]:
+        return [name]
+
+    @property
+    def epochs(self) -> int:
+        return -(-self.steps // self.batches)
+
+    def on_train_epoch_start(self) -> None:
+        """Each run's order of this epoch: rows [R, batches, B]; runs of one order_seed have the same."""
+        rows, size = len(self.data.train.x), self.batches * self.batch_size
+        seeds = [config["order_seed"] for config in self.configs]
+        orders = {seed: permutation(rows, seed, "order", f"epoch {self.current_epoch}")[:size] for seed in set(seeds)}
+        stacked = np.stack([orders[seed] for seed in seeds]).reshape(len(seeds), self.batches, self.batch_size)
+        self._order = torch.from_numpy(stacked).to(self.device)
+
+    def training_step(self, chunk: Chunk, _: int) -> None:
+        for i in range(chunk.first, chunk.first + chunk.batches):
+            x, y = self._batch(i)
+            self.state, losses = step(self.program, self.state, x, y)
+            if self.state.t % self.log_every == 0 or self.state.t == 1:
+                self._keep("train/loss", losses)
+
+    def validation_step(self, part: str, _: int) -> None:
+        self._evaluate(part)
+        self.on_block()
+
+    def test_step(self, part: str, _: int) -> None:
+        self._evaluate(part)
+
+    # --- measuring ----------------------------------------------------------------------------------------------------
+
+    def _batch(self, i: int) -> tuple[Tensor, Tensor]:
+        rows = self._order[:, i]
+        return tuple(
+            part.index_select(0, rows.flatten()).view(*rows.shape, *part.shape[1:]) for part in self._parts["train"]
+        )  # type: ignore[return-value]
+
+    def _evaluate(self, part: str) -> None:
+        loss, metric = evaluate(self.program, self.state, *self._parts[part])
+        self._keep(f"{part}/loss", loss)
+        self._keep(f"{part}/{self.data.metric}", metric)
+
+    def _keep(self, metric: str, values: Tensor) -> None:
+        self.curves.keep(metric, self.state.t, self.state.t * self.batch_size, values)
+
+
+class _Chunks:
+    """The training data as Lightning sees it: the chunks of an epoch, the last epoch ending with the last step."""
+
+    def __init__(self, module: StackModule) -> None:
+        self.module = module
+
+    def __iter__(self) -> Iterator[Chunk]:
+        module = self.module
+        epoch = module.current_epoch
+        left = min(module.batches, module.steps - epoch * module.batches)
+        for first in range(0, left, CHUNK):
+            yield Chunk(epoch, first, min(CHUNK, left - first))
+
+
+def _hash(tensors: dict[str, Tensor]) -> str:
+    """SHA-256 of a run's tensors: names, shapes, bytes."""
+    digest = hashlib.sha256()
+    for name, tensor in tensors.items():
+        digest.update(f"{name}\0{tuple(tensor.shape)}\0{tensor.dtype}\0".encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,84 @@
+"""The optimizers: one pure update of one stacked tensor, with every run's own hyper-parameters.
+
+    update = OPTIMIZERS.build({"name": "sgd", "nesterov": False, ...})
+    p, slots = update(p, g, slots, hyper, t)
+
+p, g and each slot are [R, ...]; the fields of `Hyper` broadcast against them, [R, 1, ...]; t counts updates from 1.
+The formulas are torch.optim's, in its order of operations: torch's own classes take one lr for all.
+Slots start as zeros.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from torch import Tensor
+
+from initlab.specs import OPTIMIZERS
+
+Slots = tuple[Tensor, ...]
+
+
+class Hyper(NamedTuple):
+    """What each run has for itself. None: 0 for every run, so that the term is left out, which changes no bit."""
+
+    lr: Tensor
+    weight_decay: Tensor | None
+    momentum: Tensor | None
+
+
+Update = Callable[[Tensor, Tensor, Slots, Hyper, int], tuple[Tensor, Slots]]
+
+
+def slot_count(name: str, hyper: Hyper) -> int:
+    """How many tensors of a parameter's shape the optimizer keeps."""
+    return {"sgd": 0 if hyper.momentum is None else 1, "adam": 2, "adamw": 2}[name]
+
+
+@OPTIMIZERS.register("sgd")
+def sgd(*, nesterov: bool) -> Update:
+    """torch.optim.SGD without dampening. A zero first buffer gives the first gradient, as torch's copy of it does."""
+
+    def update(p: Tensor, g: Tensor, slots: Slots, hyper: Hyper, t: int) -> tuple[Tensor, Slots]:
+        if hyper.weight_decay is not None:
+            g = g + hyper.weight_decay * p
+        if hyper.momentum is None:
+            return p - hyper.lr * g, ()
+        buffer = hyper.momentum * slots[0] + g
+        return p - hyper.lr * (g + hyper.momentum * buffer if nesterov else buffer), (buffer,)
+
+    return update
+
+
+@OPTIMIZERS.register("adam")
+def adam(*, beta1: float, beta2: float, eps: float) -> Update:
+    """torch.optim.Adam: the decay is part of the gradient. Kingma & Ba 2015, algorithm 1."""
+
+    def update(p: Tensor, g: Tensor, slots: Slots, hyper: Hyper, t: int) -> tuple[Tensor, Slots]:
+        if hyper.weight_decay is not None:
+            g = g + hyper.weight_decay * p
+        return _moments(p, g, slots, hyper.lr, t, beta1, beta2, eps)
+
+    return update
+
+
+@OPTIMIZERS.register("adamw")
+def adamw(*, beta1: float, beta2: float, eps: float) -> Update:
+    """torch.optim.AdamW: the decay acts on the weight alone. Loshchilov & Hutter 2019, algorithm 2."""
+
+    def update(p: Tensor, g: Tensor, slots: Slots, hyper: Hyper, t: int) -> tuple[Tensor, Slots]:
+        if hyper.weight_decay is not None:
+            p = p * (1 - hyper.lr * hyper.weight_decay)
+        return _moments(p, g, slots, hyper.lr, t, beta1, beta2, eps)
+
+    return update
+
+
+def _moments(
+    p: Tensor, g: Tensor, slots: Slots, lr: Tensor, t: int, beta1: float, beta2: float, eps: float
+) -> tuple[Tensor, Slots]:
+    first = slots[0].lerp(g, 1 - beta1)
+    second = (beta2 * slots[1]).addcmul(g, g, value=1 - beta2)
+    denominator = second.sqrt() / (1 - beta2**t) ** 0.5 + eps
+    return p - (lr / (1 - beta1**t)) * first / denominator, (first, second)

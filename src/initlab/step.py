@@ -1,0 +1,174 @@
+"""The training step of a stack: pure, (program, state, batch) -> (state, losses), for R runs at once.
+
+    state, losses = step(program, state, x, y)         # x [R, B, *features], y [R, B] or [R, B, outputs]; losses [R]
+
+A solo run is a stack of one: there is no other path. The gradient of the *sum* of the runs' losses is each run's own
+gradient, and nothing here crosses runs, so a run that turns NaN stays alone: its lane is frozen at its last finite
+step and computes on, unused, at constant width.
+
+Letters: R runs, B rows of a batch, N rows of a part, T tensors.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from initlab.optimizers import Hyper, Slots, Update
+
+Tensors = dict[str, Tensor]
+EVALUATION_ROWS = 1024  # rows of a part that pass through the net at once
+
+
+@dataclass(frozen=True)
+class Program:
+    """What all runs of a stack share, and their hyper-parameters [R]. ``stackable``: vmap takes the net."""
+
+    net: nn.Module
+    task: Literal["classification", "regression"]
+    update: Update
+    hyper: Hyper
+    schedule: Literal["constant", "cosine"]
+    steps: int
+    stackable: bool = True
+
+
+class State(NamedTuple):
+    """Where a stack is after ``t`` updates: stacked tensors [R, ...] by name, and how each run fares.
+
+    ``diverged_at`` [R] is the update that would have made a run non-finite (0: none yet), ``diverged_in`` [R] what was
+    first: 0 the loss, i the i-th parameter.
+    """
+
+    params: Tensors
+    buffers: Tensors
+    slots: dict[str, Slots]
+    t: int
+    alive: Tensor
+    diverged_at: Tensor
+    diverged_in: Tensor
+
+
+def start(params: Tensors, buffers: Tensors, slots: int) -> State:
+    """The state before the first update."""
+    first = next(iter(params.values()))
+    runs, device = first.shape[0], first.device
+    none = torch.zeros(runs, dtype=torch.int64, device=device)
+    empty = {name: tuple(torch.zeros_like(p) for _ in range(slots)) for name, p in params.items()}
+    return State(params, buffers, empty, 0, torch.ones(runs, dtype=torch.bool, device=device), none, none.clone())
+
+
+def step(program: Program, state: State, x: Tensor, y: Tensor) -> tuple[State, Tensor]:
+    """One update of every run; the losses [R] are those before it."""
+    leaves = {name: p.detach().requires_grad_() for name, p in state.params.items()}
+    program.net.train()
+    out, buffers = forward(program.net, leaves, state.buffers, x, stackable=program.stackable)
+    losses = loss(program.task, out, y)
+    grads = torch.autograd.grad(losses.sum(), list(leaves.values()))
+    with torch.no_grad():
+        return _advanced(program, state, dict(zip(leaves, grads, strict=True)), buffers, losses.detach())
+
+
+def forward(
+    net: nn.Module, params: Tensors, buffers: Tensors, x: Tensor, *, stackable: bool = True, shared: bool = False
+) -> tuple[Tensor, Tensors]:
+    """Outputs [R, B, outputs] and the buffers after the pass; ``shared``: x is [B, ...], the same for every run."""
+
+    def one(params: Tensors, buffers: Tensors, x: Tensor) -> tuple[Tensor, Tensors]:
+        buffers = {name: b.clone() for name, b in buffers.items()}  # norms write into the ones they are given
+        return functional_call(net, (params, buffers), (x,)), buffers
+
+    if stackable:
+        out, after = vmap(one, in_dims=(0, 0, None if shared else 0))(params, buffers, x)
+        return out, after
+    lanes = range(next(iter(params.values())).shape[0])
+    each = [one(_lane(params, r), _lane(buffers, r), x if shared else x[r]) for r in lanes]
+    return torch.stack([out for out, _ in each]), {name: torch.stack([b[name] for _, b in each]) for name in buffers}
+
+
+def refusal(net: nn.Module, x: Tensor) -> str | None:
+    """None if vmap takes the net on a batch x [B, ...], else its reason in one line."""
+    params = {name: p.detach().unsqueeze(0) for name, p in net.named_parameters()}
+    buffers = {name: b.detach().unsqueeze(0) for name, b in net.named_buffers()}
+    net.train()
+    try:
+        forward(net, params, buffers, x, shared=True)
+    except Exception as error:  # vmap raises whatever the operator without a batching rule happens to raise
+        return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    return None
+
+
+def loss(task: str, out: Tensor, y: Tensor) -> Tensor:
+    """Mean loss of each run, [R]: cross-entropy in nats, or the squared error averaged over outputs."""
+    if task == "regression":
+        return (out - y).square().flatten(1).mean(1)
+    picked = out.gather(-1, y.unsqueeze(-1)).squeeze(-1)
+    return (out.logsumexp(-1) - picked).mean(-1)
+
+
+@torch.no_grad()
+def evaluate(program: Program, state: State, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Loss and metric (accuracy, or R^2 over all outputs) of each run on a part x [N, ...], y [N, ...]: [R] and [R]."""
+    program.net.eval()
+    total = torch.zeros(len(state.alive), dtype=x.dtype, device=x.device)
+    score = total.clone()
+    for rows in range(0, len(x), EVALUATION_ROWS):
+        some_x, some_y = x[rows : rows + EVALUATION_ROWS], y[rows : rows + EVALUATION_ROWS]
+        out, _ = forward(program.net, state.params, state.buffers, some_x, stackable=program.stackable, shared=True)
+        total = total + loss(program.task, out, some_y.expand(len(out), *some_y.shape)) * len(some_x)
+        if program.task == "classification":
+            score = score + (out.argmax(-1) == some_y).sum(-1)
+    mean = total / len(x)
+    if program.task == "regression":
+        return mean, 1 - mean / (y - y.mean(0)).square().mean()
+    return mean, score / len(x)
+
+
+def _advanced(program: Program, state: State, grads: Tensors, buffers: Tensors, losses: Tensor) -> tuple[State, Tensor]:
+    t = state.t + 1
+    hyper = _scheduled(program, state.t)
+    params, slots = {}, {}
+    for name, p in state.params.items():
+        params[name], slots[name] = program.update(p, grads[name], state.slots[name], _broadcast(hyper, p.dim()), t)
+    # An infinite gradient makes the new parameter non-finite, so that loss and parameters tell all.
+    finite = torch.stack([losses, *(p.flatten(1).abs().amax(1) for p in params.values())]).isfinite()
+    good = state.alive & finite.all(0)
+    if losses.device.type != "cpu" or not good.all():  # on a CPU asking is free; a GPU would have to wait
+        params = {name: _where(good, p, state.params[name]) for name, p in params.items()}
+        buffers = {name: _where(good, b, state.buffers[name]) for name, b in buffers.items()}
+        slots = {
+            name: tuple(_where(good, *pair) for pair in zip(s, state.slots[name], strict=True))
+            for name, s in slots.items()
+        }
+    fell = state.alive & ~good
+    diverged_at = torch.where(fell, t, state.diverged_at)
+    diverged_in = torch.where(fell, (~finite).to(torch.uint8).argmax(0), state.diverged_in)
+    return State(params, buffers, slots, t, good, diverged_at, diverged_in), losses
+
+
+def _scheduled(program: Program, done: int) -> Hyper:
+    """The hyper-parameters after ``done`` of the program's steps, as torch's CosineAnnealingLR to 0 has them."""
+    if program.schedule == "constant":
+        return program.hyper
+    factor = (1 + math.cos(math.pi * done / program.steps)) / 2
+    return program.hyper._replace(lr=program.hyper.lr * factor)
+
+
+def _broadcast(hyper: Hyper, dims: int) -> Hyper:
+    shape = (-1, *[1] * (dims - 1))
+    lr, weight_decay, momentum = (h if h is None else h.view(shape) for h in hyper)
+    assert lr is not None
+    return Hyper(lr, weight_decay, momentum)
+
+
+def _where(good: Tensor, new: Tensor, old: Tensor) -> Tensor:
+    return torch.where(good.view(-1, *[1] * (new.dim() - 1)), new, old)
+
+
+def _lane(tensors: Tensors, run: int) -> Tensors:
+    return {name: tensor[run] for name, tensor in tensors.items()}

@@ -1,0 +1,13 @@
+#!/usr/bin/env python
+"""Train one run, or with -m a sweep: python train.py -m init=xavier,kaiming act=relu,tanh. See --help and README.md."""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT / "src"))  # so that a checkout works without being installed
+
+from initlab.command import main  # noqa: E402
+
+if __name__ == "__main__":
+    sys.exit(main(ROOT, sys.argv[1:]))

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.utils.parametrize import is_parametrized
 
 import initlab.inits  # noqa: F401  (the functions join the registry)
 from initlab.errors import Refused
@@ -41,34 +42,47 @@ class Slot:
     shape: tuple[int, ...]
     fan_in: int
     fan_out: int
+    weight: str = ""  # of a bias: the name of its weight
+    padding: int | None = None  # of an embedding: the row that is zero and never trained
 
 
 def slots(model: nn.Module) -> list[Slot]:
-    """The places of all parameters of a net, in its order; a tied one counts where it comes first."""
-    seen: set[int] = set()
+    """The places of all parameters of a net, in its order; a tied one counts where it comes first.
+
+    Raises Refused for a parametrized layer, whose parameters are no longer its weight.
+    """
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
     places = []
     for prefix, module in model.named_modules():
+        if is_parametrized(module):
+            raise Refused(f"{prefix}: is parametrized. Initialise it first, and parametrize it then.")
         for leaf, parameter in module.named_parameters(recurse=False):
-            if id(parameter) not in seen:
-                seen.add(id(parameter))
-                places.append(_slot(module, prefix, leaf, tuple(parameter.shape)))
+            if names[id(parameter)] == (f"{prefix}.{leaf}" if prefix else leaf):
+                places.append(_slot(module, leaf, parameter, names))
     return places
 
 
-def _slot(module: nn.Module, prefix: str, leaf: str, shape: tuple[int, ...]) -> Slot:
-    name = f"{prefix}.{leaf}" if prefix else leaf
-    layer = _layer(module)
+def _slot(module: nn.Module, leaf: str, parameter: nn.Parameter, names: Mapping[int, str]) -> Slot:
+    name, shape, layer = names[id(parameter)], tuple(parameter.shape), _layer(module)
     groups = module.groups if isinstance(module, _ConvNd) else 1
     if isinstance(module, NORMS):
         return Slot(name, "norm_bias" if "bias" in leaf else "norm_weight", layer, shape, 1, 1)
     if "bias" in leaf and len(shape) == 1:
-        weight = next((w for w in module.parameters(recurse=False) if w.dim() > 1), None)
-        fan_in = fans(tuple(weight.shape), layer, groups)[0] if weight is not None else 1
-        return Slot(name, "bias", layer, shape, fan_in, 1)
+        weight = _weight_of(module, leaf)
+        if weight is None:
+            return Slot(name, "bias", layer, shape, 1, 1)
+        return Slot(name, "bias", layer, shape, fans(weight.shape, layer, groups)[0], 1, names[id(weight)])
     if len(shape) < 2:
         return Slot(name, "kept", layer, shape, 1, 1)
     fan_in, fan_out = fans(shape, layer, groups)
-    return Slot(name, "weight", layer, shape, fan_in, fan_out // _fused(module, leaf))
+    padding = getattr(module, "padding_idx", None)
+    return Slot(name, "weight", layer, shape, fan_in, fan_out // _fused(module, leaf), padding=padding)
+
+
+def _weight_of(module: nn.Module, bias: str) -> nn.Parameter | None:
+    """A bias's weight: bias_hh_l1 and weight_hh_l1, in_proj_bias and in_proj_weight, or else the layer's first."""
+    weights = {leaf: p for leaf, p in module.named_parameters(recurse=False) if p.dim() > 1}
+    return weights.get(bias.replace("bias", "weight"), next(iter(weights.values()), None))
 
 
 def _layer(module: nn.Module) -> str:
@@ -97,7 +111,8 @@ def fans(shape: Sequence[int], layer: str = "linear", groups: int = 1) -> tuple[
 
     torch stores [out, in / groups, *kernel], transposed convolutions [in, out / groups, *kernel]. torch's own helper
     counts fan_out of a grouped convolution over all groups, and swaps the two for a transposed one. Strides are not
-    counted, as in He et al. 2015. Raises Refused for fewer than two dimensions.
+    counted, as in He et al. 2015. An embedding [rows, features] is counted as the output layer that it may be tied to,
+    as torch does. Raises Refused for fewer than two dimensions.
     """
     if len(shape) < 2:
         raise Refused(f"shape {list(shape)}: a fan needs at least two dimensions, [out, in, ...].")
@@ -109,13 +124,11 @@ def fans(shape: Sequence[int], layer: str = "linear", groups: int = 1) -> tuple[
 
 def draw(places: Iterable[Slot], option: Mapping[str, Any], act: Mapping[str, Any], seed: int) -> dict[str, Tensor]:
     """The initial float64 tensor of every place that a scheme decides. ``option`` and ``act`` are typed options."""
-    places = list(places)
     drawn = {}
     for place in places:
-        scheme = _scheme(place, option, places)
+        scheme = _scheme(place, option)
         if place.part == "weight":
-            weight = Weight(place.name, place.shape, place.fan_in, place.fan_out, act, seed)
-            drawn[place.name] = INITS.build(scheme, weight)
+            drawn[place.name] = _weight(place, scheme, act, seed)
         elif place.part == "bias":
             drawn[place.name] = _bias(place, scheme, seed)
         elif place.part != "kept":
@@ -123,13 +136,9 @@ def draw(places: Iterable[Slot], option: Mapping[str, Any], act: Mapping[str, An
     return drawn
 
 
-def _scheme(place: Slot, option: Mapping[str, Any], places: Sequence[Slot]) -> Mapping[str, Any]:
-    """The scheme of a place: the first rule that names it, or else its layer's weight, or else the run's own."""
-    weight = place.name
-    if place.part == "bias":
-        owner = place.name.rpartition(".")[0]
-        weight = next((p.name for p in places if p.part == "weight" and p.name.rpartition(".")[0] == owner), weight)
-    for name in (place.name, weight):
+def _scheme(place: Slot, option: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The scheme of a place: the first rule that names it, or else its weight, or else the run's own."""
+    for name in (place.name, place.weight):
         for rule in option.get("rules", ()):
             if _matches(rule, name, place.layer):
                 return rule
@@ -144,6 +153,16 @@ def unmatched(places: Iterable[Slot], rules: Sequence[Mapping[str, Any]]) -> lis
     """The numbers of the rules that name no weight and no bias of this net."""
     named = [(p.name, p.layer) for p in places if p.part in ("weight", "bias")]
     return [i for i, rule in enumerate(rules) if not any(_matches(rule, name, layer) for name, layer in named)]
+
+
+def _weight(place: Slot, scheme: Mapping[str, Any], act: Mapping[str, Any], seed: int) -> Tensor:
+    weight = Weight(place.name, place.shape, place.fan_in, place.fan_out, act, seed, place.layer)
+    drawn: Tensor = INITS.build(scheme, weight)
+    if drawn.shape != place.shape:
+        raise Refused(f"init={scheme['name']}: made {list(drawn.shape)} for {place.name} of {list(place.shape)}.")
+    if place.padding is not None:
+        drawn[place.padding] = 0.0
+    return drawn
 
 
 def _bias(place: Slot, scheme: Mapping[str, Any], seed: int) -> Tensor:
@@ -171,9 +190,8 @@ def initialize(model: M, init: str, *, act: str | Mapping[str, Any] = "relu", se
     activation = ACTS.typed({"name": act} if isinstance(act, str) else act)
     places = slots(model)
     for i in unmatched(places, option["rules"]):
-        raise Refused(f"init.rules[{i}]: matches no weight or bias. Known: {', '.join(p.name for p in places)}.")
-    if option.get("gain") == "torch" and "torch_gain" not in ACTS[activation["name"]].facts:
-        raise Refused(f"init.gain=torch: torch has no gain for act={activation['name']}.")
+        known = ", ".join(place.name for place in places if place.part in ("weight", "bias"))
+        raise Refused(f"init.rules[{i}]: matches no weight or bias. Known: {known}.")
     parameters = dict(model.named_parameters(remove_duplicate=False))
     for name, value in draw(places, option, activation, seed).items():
         parameters[name].copy_(value)

@@ -57,7 +57,8 @@ class Curves:
         return block
 
     def whole(self) -> dict[str, Series]:
-        """Everything that was flushed."""
+        """Everything so far, on the host."""
+        self.flush()
         return {metric: _joined(blocks) for metric, blocks in self._blocks.items()}
 
 

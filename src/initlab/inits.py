@@ -17,6 +17,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from initlab.errors import Refused
 from initlab.specs import ACTS, INITS
 from initlab.streams import uniforms
 
@@ -29,7 +30,7 @@ TRUNCATED_STD = 0.8796256610342398
 
 @dataclass(frozen=True)
 class Weight:
-    """A tensor to be drawn: [out, in, *kernel] as torch stores it, its fans per unit, and the run it belongs to."""
+    """A tensor to be drawn: [out, in, *kernel] as torch stores it, its fans per unit, its run and its layer's kind."""
 
     name: str
     shape: tuple[int, ...]
@@ -37,6 +38,7 @@ class Weight:
     fan_out: int
     act: Mapping[str, Any]
     seed: int
+    layer: str = "other"
 
     def uniform(self) -> Tensor:
         """U(0, 1), float64, open at both ends: the same for every scheme under one seed, so comparisons are paired."""
@@ -79,7 +81,10 @@ def gain_of(weight: Weight, gain: Gain, default: float) -> float:
     if gain == "default":
         return default
     if gain == "torch":
-        return torch_gain(ACTS[weight.act["name"]].facts["torch_gain"], weight.act.get("negative_slope"))
+        act = weight.act["name"]
+        if "torch_gain" not in ACTS[act].facts:
+            raise Refused(f"init.gain=torch: torch has no gain for act={act}.")
+        return torch_gain(ACTS[act].facts["torch_gain"], weight.act.get("negative_slope"))
     return float(gain)
 
 
@@ -180,8 +185,11 @@ def orthogonal(weight: Weight, *, gain: Gain) -> Tensor:
 def torch_default(weight: Weight) -> Tensor:
     """W ~ U(-1/sqrt(fan_in), 1/sqrt(fan_in)): torch.nn.Linear and convolutions, as kaiming_uniform_(a=sqrt(5)).
 
-    Its standard deviation is 1/sqrt(3 fan_in): a variance 6 times too small for deep ReLU nets.
+    Its standard deviation is 1/sqrt(3 fan_in): a variance 6 times too small for deep ReLU nets. An embedding is
+    N(0, 1). Transposed convolutions, recurrent and attention layers get the law of Linear, not their own defaults.
     """
+    if weight.layer == "embedding":
+        return weight.normal()
     return variance_scaling(weight, math.sqrt(1 / 3), "fan_in", "uniform")
 
 
@@ -194,4 +202,6 @@ def _truncated(weight: Weight, mean: float, std: float, low: float, high: float)
     below, above = ((torch.tensor(end, dtype=torch.float64) - mean) / std for end in (low, high))
     sign = -1.0 if below > 0 else 1.0  # right of the mean, mirrored: 1 - Phi would lose digits there
     start, end = torch.special.ndtr(sign * below), torch.special.ndtr(sign * above)
+    if start == end:
+        raise Refused(f"[{low}, {high}]: N({mean}, {std}^2) has no mass there that float64 can hold.")
     return (mean + sign * std * torch.special.ndtri(start + (end - start) * weight.uniform())).clamp(low, high)

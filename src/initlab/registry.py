@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -46,7 +47,7 @@ class Number:
         return "a number" + _range(self.gt, self.ge, self.lt, self.le)
 
     def __call__(self, value: object) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
             raise ValueError
         if not (self.gt < value < self.lt and self.ge <= value <= self.le):
             raise ValueError
@@ -232,11 +233,12 @@ class Registry(Mapping[str, Spec]):
 
         def add(function: F) -> F:
             if name in self._functions or name in self.aliases:
-                raise Refused(
-                    f"{self.group}={name}: the name is taken by {self._functions.get(name, name)}; choose another."
-                )
+                raise Refused(f"{self.group}={name}: the name is taken; choose another.")
             if name not in self._specs:
-                self.declare(name, fields=_fields_of(function), doc=inspect.getdoc(function) or "", revision="user")
+                fields = _fields_of(function)
+                if taken := ", ".join(fields.keys() & self.shared.keys()):
+                    raise Refused(f"{self.group}={name}: each {self.group} has {taken} anyway; rename the keyword.")
+                self.declare(name, fields=fields, doc=inspect.getdoc(function) or "", revision="user")
             self._functions[name] = function
             return function
 
@@ -288,5 +290,5 @@ def _fields_of(function: Callable[..., Any]) -> dict[str, Field]:
 
 def _range(gt: float, ge: float, lt: float, le: float) -> str:
     bounds = [(gt, "> "), (ge, ">= "), (lt, "< "), (le, "<= ")]
-    parts = [f"{sign}{bound:g}" for bound, sign in bounds if math.isfinite(bound)]
+    parts = [f"{sign}{bound}" for bound, sign in bounds if math.isfinite(bound)]
     return " " + " and ".join(parts) if parts else ""

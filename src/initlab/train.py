@@ -88,9 +88,7 @@ def _train(stack: Stack, store: Store, say: Say) -> None:
     folders = [store.begin(run) for run in stack.runs]
     module = StackModule([run.config for run in stack.runs], data)
     module.on_block = lambda: _write_events(module, folders)
-    trainer = _trainer(module)
-    trainer.fit(module, module.chunks(), module.parts("val"))
-    trainer.test(module, module.parts("test"), verbose=False)
+    fit(module)
     _write_events(module, folders)
     if module.refusal is not None:
         say(f"  arch={stack.config['arch']['name']} cannot be stacked, trained one by one: {module.refusal}")
@@ -102,12 +100,15 @@ def _train(stack: Stack, store: Store, say: Say) -> None:
     store.commit([_record(i, r, module, curves, seconds) for i, r in enumerate(stack.runs)], stack.id, curves)
 
 
-def _trainer(module: StackModule) -> L.Trainer:
-    """Lightning's loop and device; what it would log, save or draw is done elsewhere, for every run of the stack."""
+def fit(module: StackModule) -> None:
+    """Train a stack and test it, by Lightning's loop on its device.
+
+    What Lightning would log, save or draw is done elsewhere, for every run of the stack.
+    """
     accelerator = module.configs[0]["trainer"]["accelerator"]
     if accelerator == "auto":
         accelerator = "gpu" if torch.cuda.is_available() else "cpu"
-    return L.Trainer(
+    trainer = L.Trainer(
         accelerator=accelerator,
         devices=1,
         max_epochs=module.epochs,
@@ -118,6 +119,8 @@ def _trainer(module: StackModule) -> L.Trainer:
         num_sanity_val_steps=0,
         inference_mode=False,
     )
+    trainer.fit(module, module.chunks(), module.parts("val"))
+    trainer.test(module, module.parts("test"), verbose=False)
 
 
 def _write_events(module: StackModule, folders: Sequence[Path]) -> None:

@@ -1,0 +1,268 @@
+"""The oracle: what R runs trained as one stack have to equal, each for itself.
+
+The other side of each comparison is the plainest program there is: an nn.Module written out here, torch.optim, a loop over
+batches. It imports neither the step nor the module; only the draws (initial weights, permutations) are the same.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import small
+from torch import nn
+from torch.nn import functional as F
+
+from initlab.apply import draw, slots
+from initlab.config import Config
+from initlab.datasets import Data, load
+from initlab.module import StackModule
+from initlab.specs import ACTS, ARCHS
+from initlab.streams import permutation
+from initlab.train import fit
+
+STEPS = 100
+OPTIMIZERS: dict[str, dict[str, Any]] = {
+    "sgd": {"name": "sgd"},
+    "momentum": {"name": "sgd", "momentum": 0.9, "weight_decay": 0.01, "schedule": "cosine"},
+    "nesterov": {"name": "sgd", "momentum": 0.8, "nesterov": True},
+    "adam": {"name": "adam", "weight_decay": 0.01},
+    "adamw": {"name": "adamw", "schedule": "cosine"},
+}
+
+
+class Plain(nn.Module):
+    """The hand-written net: two hidden layers of 16, tanh, an optional norm before it."""
+
+    def __init__(self, features: int, outputs: int, norm: str) -> None:
+        super().__init__()
+        make = {"none": lambda n: nn.Identity(), "batch": nn.BatchNorm1d, "layer": nn.LayerNorm}[norm]
+        self.fc1, self.norm1 = nn.Linear(features, 16), make(16)
+        self.fc2, self.norm2 = nn.Linear(16, 16), make(16)
+        self.fc3 = nn.Linear(16, outputs)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.tanh(self.norm1(self.fc1(x)))
+        return self.fc3(torch.tanh(self.norm2(self.fc2(x))))
+
+
+def torch_optimizer(config: Config, net: nn.Module) -> tuple[torch.optim.Optimizer, Any]:
+    o = config["optimizer"]
+    common = {"lr": o["lr"], "weight_decay": o["weight_decay"]}
+    if o["name"] == "sgd":
+        optimizer: Any = torch.optim.SGD(net.parameters(), momentum=o["momentum"], nesterov=o["nesterov"], **common)
+    else:
+        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[o["name"]]
+        optimizer = kind(net.parameters(), betas=(o["beta1"], o["beta2"]), eps=o["eps"], **common)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS) if o["schedule"] == "cosine" else None
+    return optimizer, schedule
+
+
+def train_plainly(config: Config, data: Data) -> dict[str, Any]:
+    """One run, alone: its initial weights, batches, losses of every step, final weights, and val and test results."""
+    x, y = torch.tensor(data.train.x).double(), torch.tensor(data.train.y)
+    regression = data.task == "regression"
+    y = y.double() if regression else y
+    net = Plain(x.shape[1], data.outputs, config["arch"]["norm"]).double()
+    drawn = draw(slots(net), config["init"], config["act"], config["init_seed"])
+    with torch.no_grad():
+        for name, p in net.named_parameters():
+            p.copy_(drawn[name])
+    initial = {name: p.detach().clone() for name, p in net.named_parameters()}
+    optimizer, schedule = torch_optimizer(config, net)
+    size, losses, batches, epoch = config["dataset"]["batch_size"], [], [], 0
+    while len(losses) < STEPS:
+        order = torch.from_numpy(permutation(len(x), config["order_seed"], "order", f"epoch {epoch}"))
+        for rows in order.split(size):
+            if len(rows) < size or len(losses) == STEPS:
+                break
+            out = net(x[rows])
+            loss = F.mse_loss(out, y[rows]) if regression else F.cross_entropy(out, y[rows])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            if schedule is not None:
+                schedule.step()
+            losses.append(loss.item())
+            batches.append(rows)
+        epoch += 1
+    return {"initial": initial, "losses": losses, "batches": batches, "net": net.eval()}
+
+
+def stack_of(configs: list[Config], data: Data) -> StackModule:
+    module = StackModule(configs, data)
+    fit(module)
+    return module
+
+
+def assert_close(actual: Any, expected: Any) -> None:
+    """|a - b| <= 1e-12 max(1, |a|), elementwise."""
+    a, b = np.asarray(expected, dtype=np.float64), np.asarray(actual, dtype=np.float64)
+    assert (np.abs(a - b) <= 1e-12 * np.maximum(1, np.abs(a))).all(), np.abs(a - b).max()
+
+
+def runs(count: int, norm: str, optimizer: dict[str, Any], dataset: dict[str, Any]) -> list[Config]:
+    """Runs that differ in seed, scheme, rate and, where there is one, momentum and weight decay."""
+    if norm == "batch" and "adam" in optimizer["name"]:
+        # A bias before a BatchNorm has gradient 0: rounding errors, which Adam with its small eps makes into steps.
+        optimizer = optimizer | {"eps": 1e-4}
+    schemes = ["xavier", "kaiming", "orthogonal", "torch_default", "lecun"]
+    configs = []
+    for r in range(count):
+        own: dict[str, Any] = {"lr": (0.05 if optimizer["name"] == "sgd" else 3e-3) * (1 + r)}
+        if optimizer.get("momentum"):
+            own["momentum"] = optimizer["momentum"] - 0.1 * r
+        if optimizer.get("weight_decay"):
+            own["weight_decay"] = optimizer["weight_decay"] * r
+        options = {"init": {"name": schemes[r]}, "optimizer": optimizer | own, "arch": {"norm": norm}, "dataset": dataset}
+        configs.append(small(seed=r, **options))
+    return configs
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+@pytest.mark.parametrize(("norm", "optimizer"), list(product(["none", "batch", "layer"], OPTIMIZERS)))
+def test_every_run_of_a_stack_equals_the_plain_program(norm: str, optimizer: str, count: int) -> None:
+    configs = runs(count, norm, OPTIMIZERS[optimizer], {})
+    _compare(configs)
+
+
+def test_regression_equals_the_plain_program() -> None:
+    dataset = {"name": "teacher", "samples": 400, "features": 6, "batch_size": 32}
+    _compare(runs(3, "none", OPTIMIZERS["momentum"], dataset))
+
+
+def _compare(configs: list[Config]) -> None:
+    data = load(configs[0]["dataset"])
+    initial = _drawn(configs, data)
+    module = stack_of(configs, data)
+    curves = module.curves.whole()
+    for r, config in enumerate(configs):
+        plain = train_plainly(config, data)
+        for name, p in plain["initial"].items():
+            assert torch.equal(initial[name][r], p)
+        assert_close(curves["train/loss"].values[r], plain["losses"])
+        for name, p in plain["net"].named_parameters():
+            assert_close(module.state.params[name][r], p.detach())
+        for name, b in plain["net"].named_buffers():
+            assert_close(module.state.buffers[name][r], b)
+        for part, where in (("val", data.val), ("test", data.test)):
+            x, y = torch.tensor(where.x).double(), torch.tensor(where.y)
+            out = plain["net"](x).detach()
+            if data.task == "regression":
+                loss = F.mse_loss(out, y.double())
+                metric = 1 - loss / y.double().var(correction=0)
+            else:
+                loss, metric = F.cross_entropy(out, y), (out.argmax(1) == y).double().mean()
+            assert_close(curves[f"{part}/loss"].values[r, -1], loss)
+            assert_close(curves[f"{part}/{data.metric}"].values[r, -1], metric)
+
+
+def _drawn(configs: list[Config], data: Data) -> dict[str, torch.Tensor]:
+    module = StackModule(configs, data)
+    module.prepare()
+    return {name: p.clone() for name, p in module.state.params.items()}
+
+
+def test_batches_agree_bit_for_bit() -> None:
+    """What the stack feeds to run r in each step are the rows that the plain program takes."""
+    configs = runs(3, "none", OPTIMIZERS["sgd"], {})
+    data = load(configs[0]["dataset"])
+    seen: list[torch.Tensor] = []
+
+    class Spy(StackModule):
+        def _batch(self, i: int) -> tuple[torch.Tensor, torch.Tensor]:
+            x, y = super()._batch(i)
+            seen.append(x.clone())
+            return x, y
+
+    fit(Spy(configs, data))
+    x = torch.tensor(data.train.x).double()
+    for r, config in enumerate(configs):
+        batches = train_plainly(config, data)["batches"]
+        assert len(seen) == len(batches) == STEPS
+        assert all(torch.equal(seen[t][r], x[rows]) for t, rows in enumerate(batches))
+
+
+@pytest.mark.parametrize(("optimizer", "norm", "bad"), [("sgd", "none", 0), ("adam", "batch", 2), ("momentum", "layer", 4)])
+def test_a_run_that_diverges_leaves_the_others_exactly_as_they_were(optimizer: str, norm: str, bad: int) -> None:
+    configs = runs(5, norm, OPTIMIZERS[optimizer], {})
+    data = load(configs[0]["dataset"])
+    healthy = stack_of(configs, data)
+    broken_config = configs[bad] | {"optimizer": configs[bad]["optimizer"] | {"lr": 1e308}}
+    broken = stack_of([*configs[:bad], broken_config, *configs[bad + 1 :]], data)
+    assert broken.state.diverged_at[bad] > 0
+    others = [r for r in range(5) if r != bad]
+    assert (broken.state.diverged_at[others] == 0).all()
+    for metric, series in healthy.curves.whole().items():
+        np.testing.assert_array_equal(broken.curves.whole()[metric].values[others], series.values[others])
+    for name, p in healthy.state.params.items():
+        assert torch.equal(broken.state.params[name][others], p[others])
+
+
+def test_a_diverged_run_is_frozen_at_its_last_finite_step() -> None:
+    """Trained alone up to the step before, the run has the weights at which its lane stands still."""
+    linear: dict[str, Any] = {"act": {"name": "identity"}, "dataset": {"name": "teacher", "features": 6, "batch_size": 32}}
+    configs = [small(0, **linear), small(1, optimizer={"lr": 1.0}, **linear)]
+    data = load(configs[0]["dataset"])
+    module = stack_of(configs, data)
+    fell = int(module.state.diverged_at[1])
+    assert fell > 1
+    assert all(p[1].isfinite().all() for p in module.state.params.values())
+    short = [config | {"trainer": config["trainer"] | {"max_steps": fell - 1}} for config in configs]
+    before = stack_of(short, data)
+    assert before.state.diverged_at[1] == 0
+    assert all(torch.equal(before.state.params[name][1], p[1]) for name, p in module.state.params.items())
+    blank = module.curves.whole()["train/loss"].blank(module.state.diverged_at.numpy()).values
+    assert np.isnan(blank[1, fell - 1 :]).all() and np.isfinite(blank[0]).all() and np.isfinite(blank[1, : fell - 1]).all()
+
+
+def test_float32_stays_close_to_float64() -> None:
+    """The same stack in both precisions: the losses of 20 steps agree to float32's rounding, some hundred times over."""
+    configs = runs(3, "none", OPTIMIZERS["momentum"], {})
+    data = load(configs[0]["dataset"])
+    single = [c | {"trainer": c["trainer"] | {"precision": "float32"}} for c in configs]
+    double = stack_of(configs, data).curves.whole()["train/loss"].values[:, :20]
+    assert np.abs(stack_of(single, data).curves.whole()["train/loss"].values[:, :20] - double).max() < 1e-5
+
+
+class Recurrent(nn.Module):
+    """A net that vmap does not take: its LSTM has no batching rule."""
+
+    def __init__(self, features: int, outputs: int) -> None:
+        super().__init__()
+        self.lstm, self.head = nn.LSTM(features, 8, batch_first=True), nn.Linear(8, outputs)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.lstm(x.unsqueeze(1))[0][:, -1])
+
+
+def test_a_net_that_vmap_refuses_trains_one_by_one_and_says_why() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ARCHS._functions, "mlp", lambda features, outputs, act, **_: Recurrent(features[0], outputs))
+        configs = [small(seed, trainer={"max_steps": 30}) for seed in range(2)]
+        data = load(configs[0]["dataset"])
+        together = stack_of(configs, data)
+        assert together.refusal is not None and "lstm" in together.refusal
+        for r, config in enumerate(configs):
+            alone = stack_of([config], data)
+            assert_close(together.curves.whole()["train/loss"].values[r], alone.curves.whole()["train/loss"].values[0])
+
+
+def test_training_leaves_the_global_generators_alone() -> None:
+    torch_before, numpy_before = torch.get_rng_state(), np.random.get_state(legacy=False)
+    stack_of([small(0, trainer={"max_steps": 5})], load(small()["dataset"]))
+    assert torch.equal(torch.get_rng_state(), torch_before)
+    np.testing.assert_equal(np.random.get_state(legacy=False), numpy_before)
+
+
+def test_a_run_does_not_depend_on_its_place_or_its_company() -> None:
+    """The same run alone, first, and last in a stack: the same initial weights, the same losses to 1e-12."""
+    configs = runs(5, "batch", OPTIMIZERS["adam"], {})
+    data = load(configs[0]["dataset"])
+    forward, backward = stack_of(configs, data), stack_of(configs[::-1], data)
+    assert forward.initial_hashes == backward.initial_hashes[::-1]
+    assert_close(forward.curves.whole()["train/loss"].values, backward.curves.whole()["train/loss"].values[::-1])
+    assert ACTS  # the registries were filled by importing the module, not by this test

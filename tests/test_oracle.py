@@ -1,7 +1,7 @@
 """The oracle: what R runs trained as one stack have to equal, each for itself.
 
-The other side of each comparison is the plainest program there is: an nn.Module written out here, torch.optim, a loop over
-batches. It imports neither the step nor the module; only the draws (initial weights, permutations) are the same.
+The other side of each comparison is the plainest program there is: an nn.Module written out here, torch.optim, a loop
+over batches. It imports neither the step nor the module; only the draws (initial weights, permutations) are the same.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import small
 from torch import nn
 from torch.nn import functional as F
 
+from conftest import small
 from initlab.apply import draw, slots
 from initlab.config import Config
 from initlab.datasets import Data, load
@@ -117,7 +117,12 @@ def runs(count: int, norm: str, optimizer: dict[str, Any], dataset: dict[str, An
             own["momentum"] = optimizer["momentum"] - 0.1 * r
         if optimizer.get("weight_decay"):
             own["weight_decay"] = optimizer["weight_decay"] * r
-        options = {"init": {"name": schemes[r]}, "optimizer": optimizer | own, "arch": {"norm": norm}, "dataset": dataset}
+        options = {
+            "init": {"name": schemes[r]},
+            "optimizer": optimizer | own,
+            "arch": {"norm": norm},
+            "dataset": dataset,
+        }
         configs.append(small(seed=r, **options))
     return configs
 
@@ -186,7 +191,9 @@ def test_batches_agree_bit_for_bit() -> None:
         assert all(torch.equal(seen[t][r], x[rows]) for t, rows in enumerate(batches))
 
 
-@pytest.mark.parametrize(("optimizer", "norm", "bad"), [("sgd", "none", 0), ("adam", "batch", 2), ("momentum", "layer", 4)])
+@pytest.mark.parametrize(
+    ("optimizer", "norm", "bad"), [("sgd", "none", 0), ("adam", "batch", 2), ("momentum", "layer", 4)]
+)
 def test_a_run_that_diverges_leaves_the_others_exactly_as_they_were(optimizer: str, norm: str, bad: int) -> None:
     configs = runs(5, norm, OPTIMIZERS[optimizer], {})
     data = load(configs[0]["dataset"])
@@ -204,7 +211,10 @@ def test_a_run_that_diverges_leaves_the_others_exactly_as_they_were(optimizer: s
 
 def test_a_diverged_run_is_frozen_at_its_last_finite_step() -> None:
     """Trained alone up to the step before, the run has the weights at which its lane stands still."""
-    linear: dict[str, Any] = {"act": {"name": "identity"}, "dataset": {"name": "teacher", "features": 6, "batch_size": 32}}
+    linear: dict[str, Any] = {
+        "act": {"name": "identity"},
+        "dataset": {"name": "teacher", "features": 6, "batch_size": 32},
+    }
     configs = [small(0, **linear), small(1, optimizer={"lr": 1.0}, **linear)]
     data = load(configs[0]["dataset"])
     module = stack_of(configs, data)
@@ -216,11 +226,13 @@ def test_a_diverged_run_is_frozen_at_its_last_finite_step() -> None:
     assert before.state.diverged_at[1] == 0
     assert all(torch.equal(before.state.params[name][1], p[1]) for name, p in module.state.params.items())
     blank = module.curves.whole()["train/loss"].blank(module.state.diverged_at.numpy()).values
-    assert np.isnan(blank[1, fell - 1 :]).all() and np.isfinite(blank[0]).all() and np.isfinite(blank[1, : fell - 1]).all()
+    assert (
+        np.isnan(blank[1, fell - 1 :]).all() and np.isfinite(blank[0]).all() and np.isfinite(blank[1, : fell - 1]).all()
+    )
 
 
 def test_float32_stays_close_to_float64() -> None:
-    """The same stack in both precisions: the losses of 20 steps agree to float32's rounding, some hundred times over."""
+    """The same stack in both precisions: the losses of 20 steps agree to some hundred roundings of float32."""
     configs = runs(3, "none", OPTIMIZERS["momentum"], {})
     data = load(configs[0]["dataset"])
     single = [c | {"trainer": c["trainer"] | {"precision": "float32"}} for c in configs]

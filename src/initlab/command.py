@@ -43,7 +43,7 @@ def main(root: Path, argv: Sequence[str]) -> int:
         print(f"busy: {error}", file=sys.stderr)
         return 75
     except OSError as error:
-        if error.errno not in DISK_ERRORS:
+        if error.filename is None and error.errno not in DISK_ERRORS:
             raise
         print(
             f"disk: {error.strerror}: {error.filename}. The same command goes on once this is mended.", file=sys.stderr

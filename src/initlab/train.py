@@ -57,11 +57,14 @@ def check(plan: Plan) -> None:
 def run(plan: Plan, store: Store, say: Say = print) -> Counter[str]:
     """Train what is not done yet; how many runs of the plan ended how (done, diverged, failed)."""
     _quiet()
-    for stack in plan.stacks:
+    for i, stack in enumerate(plan.stacks, 1):
         pending = tuple(run for run in stack.runs if run.key not in store.done)
-        if pending:
-            _attempt(Stack(pending), store, say)
-            store.write_table()
+        if not pending:
+            continue
+        began = time.perf_counter()
+        _attempt(Stack(pending), store, say)
+        store.write_table()
+        say(f"stack {i} of {len(plan.stacks)}: {len(pending)} runs in {time.perf_counter() - began:.1f} s")
     return Counter(store.done[run.key]["status"] for run in plan.runs)
 
 

@@ -1,0 +1,110 @@
+#!/usr/bin/env python
+"""Measure what initlab promises of speed, on this machine: python scripts/bench.py [--yardstick SWEEP.py] [--repeats 3]
+
+A yardstick is any Hydra program that takes the same `-m init=... act=... seed=...`; it runs in turn with initlab, so that
+a drift of the machine's speed hits both. Everything is a whole command as the user waits for it, start-up included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "src"))
+
+GRID = ["-m", "init=xavier,kaiming,lecun,orthogonal", "act=relu,tanh", "seed=range(8)"]
+THOUSAND = ["-m", "init=xavier,kaiming", "act=relu,tanh", "optimizer.lr=0.1,0.03,0.01,3e-3,1e-3", "seed=range(50)"]
+EVERY = ["-m", "init=glob(*)", "act=glob(*)", "optimizer.lr=0.1,0.01", "seed=range(4)"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--yardstick", type=Path, help="a sweep program to compare with")
+    parser.add_argument(
+        "--yardstick-runs", type=int, default=8, help="how many of its runs to take; the rest by proportion"
+    )
+    parser.add_argument("--repeats", type=int, default=3)
+    args = parser.parse_args()
+    print(f"Python {platform.python_version()}, torch {version('torch')}, lightning {version('lightning')}, {_cpu()}\n")
+    print(f"{'what':<58}{'min':>8}{'median':>8}{'max':>8}  seconds")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        _row("a refused override (init=xaveir)", args.repeats, lambda: _initlab(["init=xaveir"], folder, 2))
+        _row("dry run of 1,000 runs over 4 axes", args.repeats, lambda: _initlab([*THOUSAND, _DRY], folder))
+        _row("dry run of 832 runs, every scheme and activation", args.repeats, lambda: _initlab([*EVERY, _DRY], folder))
+        _row("events of 500 runs x 200 points", args.repeats, lambda: _events(folder / "events"))
+        ours, theirs = [], []
+        for _ in range(args.repeats):
+            ours.append(_timed(lambda: _initlab([*GRID, "sweep.fresh=true", "hydra.sweep.dir=grid"], folder)))
+            if args.yardstick:
+                theirs.append(_yardstick(args.yardstick, args.yardstick_runs, folder))
+        _print_row("64 runs, MLP 4x128, digits, 20 epochs", ours)
+        if theirs:
+            _print_row(f"the yardstick's 64 runs (start + 64 x its median of {args.yardstick_runs})", theirs)
+            ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
+            _print_row("ratio, pair by pair", ratios)
+
+
+_DRY = "sweep.dry_run=true"
+
+
+def _row(what: str, repeats: int, call: Callable[[], object]) -> None:
+    _print_row(what, [_timed(call) for _ in range(repeats)])
+
+
+def _print_row(what: str, seconds: list[float]) -> None:
+    print(f"{what:<58}{min(seconds):8.2f}{statistics.median(seconds):8.2f}{max(seconds):8.2f}", flush=True)
+
+
+def _timed(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def _initlab(words: list[str], cwd: Path, rc: int = 0) -> None:
+    done = subprocess.run([sys.executable, str(ROOT / "train.py"), *words], cwd=cwd, capture_output=True, text=True)
+    if done.returncode != rc:
+        raise SystemExit(f"exit code {done.returncode} of {' '.join(words)}:\n{done.stdout}{done.stderr}")
+
+
+def _yardstick(program: Path, runs: int, cwd: Path) -> float:
+    """Seconds of its 64 runs: the measured start, and 64 times the median of its `RUN name seconds ...` lines."""
+    words = ["-m", "init=xavier,kaiming", "act=relu,tanh", f"seed=range({-(-runs // 4)})", "hydra.sweep.dir=theirs"]
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, str(program), *words], cwd=cwd, capture_output=True, text=True, check=True)
+    wall = time.perf_counter() - start
+    each = [float(line.split()[2]) for line in done.stdout.splitlines() if line.startswith("RUN ")]
+    return wall - sum(each) + 64 * statistics.median(each)
+
+
+def _events(folder: Path) -> None:
+    from initlab import events
+
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    points = [(step, 0.0, {"train/loss": 1 / step}) for step in range(1, 201)]
+    for run in range(500):
+        for first in range(0, 200, 10):  # ten blocks of points a run, as an epoch's end writes them
+            events.append(folder / str(run), points[first : first + 10])
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return f"{models[0]} x {len(models)}" if models else platform.processor()
+
+
+if __name__ == "__main__":
+    main()

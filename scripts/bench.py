@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Measure what initlab promises of speed, on this machine: python scripts/bench.py [--yardstick SWEEP.py] [--repeats 3]
 
-A yardstick is any Hydra program that takes the same `-m init=... act=... seed=...`; it runs in turn with initlab, so that
-a drift of the machine's speed hits both. Everything is a whole command as the user waits for it, start-up included.
+A yardstick is any Hydra program that takes the same `-m init=... act=... seed=...`; it runs in turn with initlab, so
+that a drift of the machine's speed hits both. All are whole commands as the user waits for them, start-up included.
 """
 
 from __future__ import annotations

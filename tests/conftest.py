@@ -9,8 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from initlab.config import Config, typed
+
+settings.register_profile("busy", deadline=None)  # a slow machine is no failure
+settings.load_profile("busy")
 
 SMALL: dict[str, dict[str, Any]] = {
     "dataset": {"name": "gaussian", "samples": 400, "features": 6, "classes": 3, "batch_size": 32},

@@ -55,7 +55,7 @@ def slots(model: nn.Module) -> list[Slot]:
     places = []
     for prefix, module in model.named_modules():
         if is_parametrized(module):
-            raise Refused(f"{prefix}: is parametrized. Initialise it first, and parametrize it then.")
+            raise Refused(f"{prefix or 'the net'}: is parametrized. Initialise it first, then parametrize it.")
         for leaf, parameter in module.named_parameters(recurse=False):
             if names[id(parameter)] == (f"{prefix}.{leaf}" if prefix else leaf):
                 places.append(_slot(module, leaf, parameter, names))

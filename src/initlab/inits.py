@@ -201,7 +201,8 @@ def _truncated(weight: Weight, mean: float, std: float, low: float, high: float)
     """The inverse CDF of N(mean, std^2) on [low, high], from whichever tail keeps its digits."""
     below, above = ((torch.tensor(end, dtype=torch.float64) - mean) / std for end in (low, high))
     sign = -1.0 if below > 0 else 1.0  # right of the mean, mirrored: 1 - Phi would lose digits there
-    start, end = torch.special.ndtr(sign * below), torch.special.ndtr(sign * above)
+    # torch's ndtr is (1 + erf) / 2, which has no digits left at -8 sigma; its log_ndtr is exact.
+    start, end = torch.special.log_ndtr(sign * below).exp(), torch.special.log_ndtr(sign * above).exp()
     if start == end:
         raise Refused(f"[{low}, {high}]: N({mean}, {std}^2) has no mass there that float64 can hold.")
     return (mean + sign * std * torch.special.ndtri(start + (end - start) * weight.uniform())).clamp(low, high)

@@ -52,7 +52,7 @@ KAIMING = GAIN | {
     ),
     "negative_slope": Field(0.0, Number(), "of leaky_relu, in sqrt(2 / (1 + slope^2))"),
 }
-GLOROT = "Glorot & Bengio 2010, AISTATS, eq. 16"
+GLOROT = "Glorot & Bengio 2010, AISTATS, eq. 12 (variance) and 16 (uniform)"
 HE = "He et al. 2015, arXiv:1502.01852, eq. 10 (fan_in) and 14 (fan_out)"
 
 INITS.declare("zeros", doc="W = 0", symmetric=True)
@@ -102,7 +102,7 @@ INITS.declare(
 )
 INITS.declare(
     "torch_default",
-    doc="what PyTorch does if you do nothing: W, b ~ U(-1/sqrt(fan_in), 1/sqrt(fan_in)); embeddings N(0, 1)",
+    doc="what PyTorch does to Linear and conv: W, b ~ U(-1/sqrt(fan_in), 1/sqrt(fan_in)); embeddings N(0, 1)",
     source="torch.nn.Linear.reset_parameters: kaiming_uniform_(a=sqrt(5))",
     fields={"bias": Field("uniform", OneOf(("zeros", "constant", "uniform")), "law of the biases")},
 )
@@ -245,6 +245,7 @@ TRAINER = {
 SWEEP = {
     "dry_run": Field(False, Boolean(), "show the plan, train nothing"),
     "fresh": Field(False, Boolean(), "start anew in a folder that holds results"),
+    "retry": Field(None, OneOf((None, "failed")), "failed: train the runs that failed again"),
     "max_runs": Field(10_000, Integer(1), "more are refused"),
     "stack_width": Field(64, Integer(1), "runs trained as one program, at most"),
 }

@@ -1,7 +1,7 @@
 """A sweep's folder: what was planned, what is done, and every number. The disk is the only link to what reads it.
 
     with Store.open(plan, command) as store:         # one writer at a time
-        store.done                                   # {key: record} of the runs that are finished
+        store.done                                   # {key: record} of the runs that need no training
         store.commit(records, curves)                # a stack's results: durable, or not there
     read(folder)                                     # Sweep: the description, records, and curves on demand
 
@@ -41,7 +41,7 @@ class Store:
 
     def __init__(self, plan: Plan, lock: int) -> None:
         self.plan, self.folder, self._lock = plan, plan.folder, lock
-        self.done = {record["key"]: record for record in journal(self.folder)}
+        self.done = settled(plan)
 
     @classmethod
     def open(cls, plan: Plan, description: Mapping[str, Any]) -> Store:
@@ -155,12 +155,17 @@ def check(plan: Plan) -> None:
         )
 
 
+def settled(plan: Plan) -> dict[str, Record]:
+    """The records of the plan's folder that need no training: all, less the failed ones with sweep.retry=failed."""
+    retried = "failed" if plan.options["retry"] == "failed" else None
+    return {record["key"]: record for record in journal(plan.folder) if record["status"] != retried}
+
+
 def finished(plan: Plan) -> bool:
-    """Whether every run of the plan has its result in the plan's folder."""
+    """Whether there is nothing left to train in the plan's folder."""
     if plan.options["fresh"] or not (plan.folder / "sweep.json").exists():
         return False
-    done = {record["key"] for record in journal(plan.folder)}
-    return all(run.key in done for run in plan.runs)
+    return {run.key for run in plan.runs} <= settled(plan).keys()
 
 
 def table(records: Iterable[Record]) -> str:

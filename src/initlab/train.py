@@ -48,7 +48,7 @@ def check(plan: Plan) -> None:
         places = slots(build_net(stack.config, load(stack.config["dataset"])))
         for run, listed in rules:
             for i in unmatched(places, listed):
-                names = ", ".join(place.name for place in places)
+                names = ", ".join(place.name for place in places if place.part in ("weight", "bias"))
                 raise Refused(
                     f"init.rules[{i}]: matches no weight or bias of arch={run.config['arch']['name']}. Known: {names}."
                 )

@@ -1,0 +1,376 @@
+"""The schemes: each follows its law, is a function of seed and name alone, and agrees with torch where torch has it.
+
+The laws are written here once more, from the papers' formulas. A draw is deterministic, so no test can fail by chance:
+the bounds are those that a true sample breaks with probability `ALPHA` (Kolmogorov-Smirnov) or at five sigma (moments).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy import special, stats
+from scipy.stats.distributions import rv_frozen
+from torch import Tensor, nn
+
+from conftest import small
+from initlab import initialize
+from initlab.apply import draw, slots
+from initlab.datasets import load
+from initlab.errors import Refused
+from initlab.inits import TRUNCATED_STD, Weight
+from initlab.specs import ACTS, INITS, NONLINEARITIES
+from initlab.streams import uniforms
+
+ALPHA = 1e-6
+SHAPES = [(64, 32), (32, 64), (48, 16, 3, 3), (1, 1)]
+LARGE = [(400, 300), (64, 40, 7, 7)]  # more than 100,000 elements, fan_in and fan_out far apart
+every_scheme = pytest.mark.parametrize("name", list(INITS))
+
+
+def symmetric(bound: float) -> rv_frozen:
+    return stats.uniform(-bound, 2 * bound)
+
+
+def normal(variance: float) -> rv_frozen:
+    return stats.norm(0, math.sqrt(variance))
+
+
+# The law of each scheme by default, of fan_in i and fan_out o: a distribution, the one value that it takes, or "Q".
+Law = rv_frozen | float | str
+LAWS: dict[str, Callable[[int, int], Law]] = {
+    "zeros": lambda i, o: 0.0,
+    "ones": lambda i, o: 1.0,
+    "constant": lambda i, o: 0.63,
+    "uniform": lambda i, o: symmetric(i**-0.5),
+    "normal": lambda i, o: normal(1),
+    "trunc_normal": lambda i, o: stats.truncnorm(-2, 2),
+    "xavier_uniform": lambda i, o: symmetric(math.sqrt(6 / (i + o))),
+    "xavier_normal": lambda i, o: normal(2 / (i + o)),
+    "kaiming_uniform": lambda i, o: symmetric(math.sqrt(6 / i)),
+    "kaiming_normal": lambda i, o: normal(2 / i),
+    "lecun": lambda i, o: normal(1 / i),
+    "orthogonal": lambda i, o: "Q",
+    "torch_default": lambda i, o: symmetric(math.sqrt(1 / i)),
+}
+
+# calculate_gain, from its documentation; leaky_relu with the default slope of the activation, 0.01.
+TORCH_GAINS = {
+    "identity": 1.0,
+    "sigmoid": 1.0,
+    "tanh": 5 / 3,
+    "relu": math.sqrt(2),
+    "leaky_relu": math.sqrt(2 / (1 + 0.01**2)),
+    "selu": 3 / 4,
+}
+
+# (scheme, its fields, the run's activation) and the law.
+OPTIONS: list[tuple[str, dict[str, Any], str, Callable[[int, int], Law]]] = [
+    ("constant", {"value": -2.5}, "relu", lambda i, o: -2.5),
+    ("uniform", {"a": 0.0, "b": 1.0}, "relu", lambda i, o: stats.uniform(0, 1)),
+    ("uniform", {"a": -1}, "relu", lambda i, o: stats.uniform(-1, 1 + i**-0.5)),
+    ("uniform", {"b": 3}, "relu", lambda i, o: stats.uniform(-(i**-0.5), 3 + i**-0.5)),
+    ("normal", {"mean": 3.0, "std": 0.5}, "relu", lambda i, o: stats.norm(3, 0.5)),
+    ("normal", {"mean": 3.0, "std": 0}, "relu", lambda i, o: 3.0),
+    # the ends are values; scipy takes them in units of std from the mean
+    ("trunc_normal", {"mean": 1.0, "std": 2.0}, "relu", lambda i, o: stats.truncnorm(-1.5, 0.5, 1, 2)),
+    ("trunc_normal", {"std": 0.02}, "relu", lambda i, o: stats.truncnorm(-100, 100, 0, 0.02)),
+    ("trunc_normal", {"a": 5.0, "b": 6.0}, "relu", lambda i, o: stats.truncnorm(5, 6)),
+    ("trunc_normal", {"a": -9.0, "b": -8.0}, "relu", lambda i, o: stats.truncnorm(-9, -8)),
+    ("xavier_uniform", {"gain": "torch"}, "tanh", lambda i, o: symmetric(5 / 3 * math.sqrt(6 / (i + o)))),
+    ("xavier_normal", {"gain": 0.5}, "tanh", lambda i, o: normal(0.5 / (i + o))),
+    ("kaiming_normal", {}, "tanh", lambda i, o: normal(2 / i)),
+    ("kaiming_normal", {"gain": "torch"}, "tanh", lambda i, o: normal(25 / 9 / i)),
+    ("kaiming_normal", {"mode": "fan_out"}, "relu", lambda i, o: normal(2 / o)),
+    ("kaiming_uniform", {"mode": "fan_out"}, "relu", lambda i, o: symmetric(math.sqrt(6 / o))),
+    ("kaiming_uniform", {"nonlinearity": "linear"}, "relu", lambda i, o: symmetric(math.sqrt(3 / i))),
+    (
+        "kaiming_normal",
+        {"nonlinearity": "leaky_relu", "negative_slope": 0.5},
+        "relu",
+        lambda i, o: normal(2 / 1.25 / i),
+    ),
+    ("lecun", {"distribution": "uniform"}, "relu", lambda i, o: symmetric(math.sqrt(3 / i))),
+    (
+        "lecun",
+        {"distribution": "truncated", "gain": 2.0},
+        "relu",
+        lambda i, o: stats.truncnorm(-2, 2, 0, 2 / math.sqrt(i) / stats.truncnorm(-2, 2).std()),
+    ),
+]
+
+
+def weight(shape: tuple[int, ...] = (64, 32), seed: int = 0, tensor: str = "fc1.weight", act: str = "relu") -> Weight:
+    field = math.prod(shape[2:])
+    return Weight(tensor, shape, shape[1] * field, shape[0] * field, ACTS.typed({"name": act}), seed)
+
+
+def drawn(name: str, of: Weight, **fields: Any) -> NDArray[np.float64]:
+    return INITS.build(INITS.typed({"name": name} | fields), of).numpy()
+
+
+def moments_and_shape_follow(sample: NDArray[np.float64], law: rv_frozen) -> bool:
+    """Mean and variance at five sigma of their sampling, and the empirical CDF within its bound.
+
+    The mean of n has deviation sigma / sqrt(n), the variance sigma^2 sqrt((kurtosis - 1) / n), and the CDF is off by
+    more than sqrt(ln(2 / ALPHA) / 2n) with probability ALPHA (Dvoretzky, Kiefer & Wolfowitz; Massart 1990).
+    """
+    n, variance = sample.size, float(law.var())
+    kurtosis = 3 + float(law.stats(moments="k"))
+    low, high = law.support()
+    return bool(
+        low <= sample.min()
+        and sample.max() <= high
+        and abs(sample.mean() - law.mean()) <= 5 * math.sqrt(variance / n)
+        and abs(sample.var() - variance) <= 5 * variance * math.sqrt((kurtosis - 1) / n)
+        and stats.kstest(sample.ravel(), law.cdf, mode="asymp").statistic <= math.sqrt(math.log(2 / ALPHA) / (2 * n))
+    )
+
+
+def check_law(sample: NDArray[np.float64], of: Weight, law: Law) -> None:
+    """The law holds in the large, and element by element: the draw is the inverse CDF of the seed's uniforms."""
+    if isinstance(law, float):
+        assert (sample == law).all()
+    elif isinstance(law, str):
+        check_orthonormal(sample)
+    else:
+        assert moments_and_shape_follow(sample, law)
+        np.testing.assert_allclose(law.cdf(sample), uniforms(of.shape, of.seed, "init", of.name), rtol=0, atol=1e-12)
+
+
+def check_orthonormal(q: NDArray[np.float64], gain: float = 1.0) -> None:
+    flat = q.reshape(len(q), -1)
+    product = flat @ flat.T if flat.shape[0] <= flat.shape[1] else flat.T @ flat
+    np.testing.assert_allclose(product, gain**2 * np.eye(len(product)), rtol=0, atol=1e-12)
+
+
+def test_each_scheme_has_a_law_here() -> None:
+    assert LAWS.keys() == set(INITS)
+
+
+@every_scheme
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_draws_are_finite_float64_of_the_shape(name: str, shape: tuple[int, ...]) -> None:
+    sample = drawn(name, weight(shape))
+    assert sample.dtype == np.float64
+    assert sample.shape == shape
+    assert np.isfinite(sample).all()
+
+
+@every_scheme
+def test_seed_and_name_decide_every_bit(name: str) -> None:
+    """Equal keys, equal bits; another seed or name changes them, unless the scheme is a constant."""
+    first = drawn(name, weight())
+    assert np.array_equal(first, drawn(name, weight()))
+    constant = isinstance(LAWS[name](32, 64), float)
+    for other in (weight(seed=1), weight(seed=2**64 - 1), weight(tensor="fc2.weight")):
+        assert np.array_equal(first, drawn(name, other)) == constant
+
+
+@every_scheme
+def test_a_draw_does_not_depend_on_the_rest_of_the_net(name: str) -> None:
+    """A tensor of one name and shape has the same bits in any net, at any place in it."""
+    alone = nn.Sequential(OrderedDict(fc=nn.Linear(20, 8)))
+    among = nn.Sequential(
+        OrderedDict(
+            conv=nn.Conv2d(3, 5, 3), norm=nn.BatchNorm2d(5), first=nn.Linear(9, 9), fc=nn.Linear(20, 8), act=nn.PReLU()
+        )
+    )
+    option, act = INITS.typed({"name": name, "bias": "uniform"}), ACTS.typed({"name": "relu"})
+    all_of_them = draw(slots(among), option, act, seed=3)
+    for tensor, value in draw(slots(alone), option, act, seed=3).items():
+        assert torch.equal(value, all_of_them[tensor])
+
+
+@every_scheme
+@pytest.mark.parametrize("shape", LARGE, ids=str)
+def test_default_law(name: str, shape: tuple[int, ...]) -> None:
+    of = weight(shape)
+    check_law(drawn(name, of), of, LAWS[name](of.fan_in, of.fan_out))
+
+
+@pytest.mark.parametrize(("name", "fields", "act", "law"), OPTIONS, ids=lambda p: None if callable(p) else str(p))
+def test_law_of_options(name: str, fields: dict[str, Any], act: str, law: Callable[[int, int], Law]) -> None:
+    of = weight((400, 300), act=act)
+    check_law(drawn(name, of, **fields), of, law(of.fan_in, of.fan_out))
+
+
+@pytest.mark.parametrize("name", [name for name in INITS if "gain" in INITS.own(name)])
+def test_gain_is_a_factor(name: str) -> None:
+    """A number scales the draw; "torch" is calculate_gain of the run's activation; the default does not ask for it."""
+    unit = drawn(name, weight(), gain=1.0)
+    np.testing.assert_allclose(drawn(name, weight(), gain=2.5), 2.5 * unit, rtol=1e-14, atol=1e-15)
+    default = drawn(name, weight())
+    for act, gain in TORCH_GAINS.items():
+        np.testing.assert_allclose(drawn(name, weight(act=act), gain="torch"), gain * unit, rtol=1e-14, atol=1e-15)
+        assert np.array_equal(drawn(name, weight(act=act)), default)
+    for act in ACTS.keys() - TORCH_GAINS:
+        with pytest.raises(Refused, match=f"gain=torch: torch has no gain for act={act}"):
+            drawn(name, weight(act=act), gain="torch")
+
+
+@every_scheme
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64], ids=str)
+def test_other_precisions_are_casts_of_the_float64_draw(name: str, dtype: torch.dtype) -> None:
+    layer = nn.Linear(32, 64).to(dtype)
+    (place, _) = slots(layer)
+    initialize(layer, name, seed=5)
+    exact = torch.from_numpy(drawn(name, weight(seed=5, tensor=place.name)))
+    assert layer.weight.dtype == dtype
+    assert torch.equal(layer.weight, exact.to(dtype))
+
+
+@contextmanager
+def generators_untouched() -> Iterator[None]:
+    before = torch.get_rng_state(), np.random.get_state()
+    yield
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert all(np.array_equal(a, b) for a, b in zip(before[1], np.random.get_state(), strict=True))
+
+
+@every_scheme
+def test_initialize_leaves_the_global_generators_alone(name: str) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 4))
+    with generators_untouched():
+        initialize(net, name, bias="uniform")
+
+
+def test_building_the_net_of_a_run_leaves_the_global_generators_alone() -> None:
+    """A torch module draws its own default when it is made; the runs' nets do so from a generator put aside."""
+    from initlab.module import build_net
+
+    config = small()
+    data = load(config["dataset"])
+    with generators_untouched():
+        build_net(config, data)
+
+
+def test_deviation_of_the_truncated_normal() -> None:
+    """1 / TRUNCATED_STD makes a normal cut at two sigma have the deviation asked for."""
+    assert math.isclose(TRUNCATED_STD, stats.truncnorm(-2, 2).std(), rel_tol=1e-12)
+
+
+@pytest.mark.parametrize(("a", "b"), [(8.0, 9.0), (-9.0, -8.0), (30.0, 37.0)])
+def test_far_tails_keep_their_digits(a: float, b: float) -> None:
+    """Element by element scipy's quantile, which works with logarithms, where 1 - Phi has no digits left."""
+    u = uniforms((64, 32), 0, "init", "fc1.weight")
+    np.testing.assert_allclose(drawn("trunc_normal", weight(), a=a, b=b), stats.truncnorm(a, b).ppf(u), rtol=1e-9)
+
+
+def test_an_interval_without_mass_is_refused() -> None:
+    """Beyond 38 sigma the normal's mass underflows: that is said, not answered with an end of the interval."""
+    with pytest.raises(Refused, match="no mass"):
+        drawn("trunc_normal", weight(), std=0.01, a=1.0, b=2.0)
+
+
+@pytest.mark.parametrize("shape", [(64, 32), (32, 64), (50, 50), (16, 48, 3, 3), (96, 4, 3, 3), (1, 1)], ids=str)
+@pytest.mark.parametrize("gain", [1.0, 1.7])
+def test_orthonormal_rows_or_columns(shape: tuple[int, ...], gain: float) -> None:
+    check_orthonormal(drawn("orthogonal", weight(shape), gain=gain), gain)
+
+
+def test_orthogonal_is_haar() -> None:
+    """Every entry of a Haar-distributed 3 x 3 matrix is U(-1, 1) (Archimedes), its trace has mean 0 and variance 1, and
+    its determinant is -1 as often as 1. The Q of LAPACK's decomposition has none of this: the signs of R matter.
+    """
+    count = 2000
+    of = [weight((3, 3), seed) for seed in range(count)]
+    haar = np.stack([drawn("orthogonal", w) for w in of])
+    raw = torch.linalg.qr(torch.stack([w.normal() for w in of]))[0].numpy()
+
+    def trace_and_determinant_are_fair(q: NDArray[np.float64]) -> bool:
+        traces, determinants = np.trace(q, axis1=1, axis2=2), np.linalg.det(q)
+        return bool(abs(traces.mean()) <= 5 / math.sqrt(count) and abs(determinants.mean()) <= 5 / math.sqrt(count))
+
+    entry = stats.uniform(-1, 2)
+    assert all(moments_and_shape_follow(haar[:, i, j], entry) for i in range(3) for j in range(3))
+    assert trace_and_determinant_are_fair(haar)
+    assert np.trace(haar, axis1=1, axis2=2).var() == pytest.approx(1, abs=5 * math.sqrt(2 / count))
+    assert not moments_and_shape_follow(raw[:, 0, 0], entry)
+    assert not trace_and_determinant_are_fair(raw)
+
+
+def test_schemes_are_paired() -> None:
+    """Under one seed the normal scheme is the quantile of what the uniform scheme draws."""
+    u = drawn("uniform", weight(), a=0.0, b=1.0)
+    np.testing.assert_allclose(drawn("normal", weight()), special.ndtri(u), rtol=1e-12, atol=1e-14)
+
+
+KAIMING = [("kaiming_normal", nn.init.kaiming_normal_), ("kaiming_uniform", nn.init.kaiming_uniform_)]
+TORCH: list[tuple[str, dict[str, Any], Callable[..., Tensor], dict[str, Any]]] = [
+    ("xavier_normal", {}, nn.init.xavier_normal_, {}),
+    ("xavier_normal", {"gain": 5 / 3}, nn.init.xavier_normal_, {"gain": nn.init.calculate_gain("tanh")}),
+    ("xavier_uniform", {}, nn.init.xavier_uniform_, {}),
+    ("kaiming_normal", {}, nn.init.kaiming_normal_, {"nonlinearity": "relu"}),
+    ("kaiming_uniform", {}, nn.init.kaiming_uniform_, {"nonlinearity": "relu"}),
+    ("lecun", {}, nn.init.kaiming_normal_, {"nonlinearity": "linear"}),
+    ("lecun", {"distribution": "uniform"}, nn.init.kaiming_uniform_, {"nonlinearity": "linear"}),
+    ("torch_default", {}, nn.init.kaiming_uniform_, {"a": math.sqrt(5)}),
+]
+for (scheme, function), mode, phi in product(KAIMING, ("fan_in", "fan_out"), NONLINEARITIES):
+    both = {"mode": mode, "nonlinearity": phi}
+    TORCH.append((scheme, both | {"negative_slope": 0.2}, function, both | {"a": 0.2}))
+
+
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(1)
+
+
+@pytest.mark.parametrize("shape", [(64, 32), (48, 16, 3, 3)], ids=str)
+@pytest.mark.parametrize(("name", "fields", "function", "arguments"), TORCH)
+def test_scale_is_torchs(
+    name: str,
+    fields: dict[str, Any],
+    function: Callable[..., Tensor],
+    arguments: dict[str, Any],
+    shape: tuple[int, ...],
+) -> None:
+    """torch's draw over its standard draw is one number, the scale, and ours over ours is the same number."""
+    of, empty = weight(shape), torch.empty(shape, dtype=torch.float64)
+    theirs = function(empty.clone(), generator=generator(), **arguments)
+    if "uniform" in function.__name__:
+        their_unit, our_unit = empty.uniform_(-1, 1, generator=generator()), 2 * of.uniform() - 1
+    else:
+        their_unit, our_unit = empty.normal_(generator=generator()), of.normal()
+    scale = float((theirs / their_unit).mean())
+    torch.testing.assert_close(theirs, scale * their_unit, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(drawn(name, of, **fields), scale * our_unit.numpy(), rtol=1e-12, atol=1e-14)
+
+
+def test_trunc_normal_has_torchs_convention() -> None:
+    """One set of arguments, torch's sample and ours: both follow the law whose ends are values."""
+    arguments = {"mean": 0.5, "std": 2.0, "a": -1.0, "b": 3.0}
+    law = stats.truncnorm(-0.75, 1.25, 0.5, 2)
+    theirs = nn.init.trunc_normal_(torch.empty(400, 300, dtype=torch.float64), generator=generator(), **arguments)
+    assert moments_and_shape_follow(theirs.numpy(), law)
+    assert moments_and_shape_follow(drawn("trunc_normal", weight((400, 300)), **arguments), law)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: nn.Linear(300, 400),
+        lambda: nn.Conv2d(40, 80, 7),
+        lambda: nn.Conv2d(40, 400, 7, groups=4),
+        lambda: nn.Embedding(400, 300),
+    ],
+    ids=["linear", "conv", "grouped", "embedding"],
+)
+def test_torch_default_is_what_torch_does(make: Callable[[], nn.Module]) -> None:
+    """A fresh module and ours follow one law, weights and biases; torch's float32 is a hair off the law's ends."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        fresh = make()
+    ours = initialize(make(), "torch_default", seed=1)
+    fan_in = math.prod(fresh.weight.shape[1:])
+    law = normal(1) if isinstance(fresh, nn.Embedding) else symmetric(fan_in**-0.5 * (1 + 1e-6))
+    for module in (fresh, ours):
+        assert all(moments_and_shape_follow(p.detach().double().numpy(), law) for p in module.parameters())

@@ -1,0 +1,187 @@
+"""The code's own rules, read from its syntax: imports point one way, what plans is light, and nothing is executed."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+SRC = Path(__file__).parents[1] / "src" / "initlab"
+
+# A module may import those of the lines above its own. A new one finds its place here.
+ORDER = [
+    ["errors", "streams", "curves", "events", "record"],
+    ["rules"],
+    ["registry"],
+    ["specs"],
+    ["config", "inits", "acts", "archs", "optimizers", "compose"],
+    ["datasets", "axes", "apply", "step"],
+    ["product", "module"],
+    ["plan"],
+    ["store"],
+    ["tables"],
+    ["train"],
+    ["command"],
+]
+LEVEL = {module: level for level, modules in enumerate(ORDER) for module in modules}
+
+# What plans and what reads results: neither waits for torch.
+PLANNING = [
+    "errors",
+    "streams",
+    "registry",
+    "rules",
+    "specs",
+    "config",
+    "compose",
+    "axes",
+    "product",
+    "datasets",
+    "plan",
+]
+READING = ["curves", "store", "tables", "record"]
+# What makes a net, its weights and its training: given typed options, it knows neither Hydra nor the disk.
+COMPUTING = ["inits", "acts", "archs", "optimizers", "apply", "step", "module"]
+
+# The only modules that import these, at the top of the file or within a function.
+ALLOWED = {
+    "torch": {"inits", "acts", "archs", "optimizers", "apply", "step", "module", "train", "curves", "record"},
+    "lightning": {"module", "train"},
+    "hydra": {"compose", "axes", "product", "command"},
+    "omegaconf": {"compose", "axes", "product", "plan"},
+    "tensorboard": {"events"},
+    "safetensors": {"train"},
+    "yaml": {"store"},
+}
+LONGEST_FILE, LONGEST_FUNCTION = 300, 60
+
+
+class Import(NamedTuple):
+    """A name that is imported (initlab.apply, torch.nn), and when: with its module, or within a function."""
+
+    name: str
+    at_once: bool
+
+
+@cache
+def tree(module: str) -> ast.Module:
+    return ast.parse((SRC / f"{module}.py").read_text())
+
+
+@cache
+def imports(module: str) -> list[Import]:
+    """All imports that run; those for type checkers alone do not."""
+    return list(_imports(tree(module), at_once=True))
+
+
+def _imports(node: ast.AST, at_once: bool) -> Iterator[Import]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(child, ast.Import):
+            yield from (Import(alias.name, at_once) for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            assert child.level == 0 and child.module, "imports are absolute"
+            yield Import(child.module, at_once)
+            yield from (Import(f"{child.module}.{alias.name}", at_once) for alias in child.names)
+        else:
+            yield from _imports(child, at_once and not isinstance(child, ast.FunctionDef | ast.Lambda))
+
+
+def inner(module: str, at_once: bool = False) -> set[str]:
+    """The modules of the package that a module imports; at_once: with itself, not within a function."""
+    chosen = [name for name, early in imports(module) if early or not at_once]
+    return {name.split(".")[1] for name in chosen if name.startswith("initlab.")} & LEVEL.keys()
+
+
+def reach(module: str) -> set[str]:
+    """The modules of the package that are imported with a module, itself among them."""
+    reached, pending = set(), {module}
+    while pending:
+        reached |= pending
+        pending = {other for m in pending for other in inner(m, at_once=True)} - reached
+    return reached
+
+
+every_module = pytest.mark.parametrize("module", [*LEVEL, "__init__"])
+
+
+def test_each_module_has_a_place() -> None:
+    assert {path.stem for path in SRC.rglob("*.py")} == {*LEVEL, "__init__"}
+
+
+@pytest.mark.parametrize("module", LEVEL)
+def test_imports_point_one_way(module: str) -> None:
+    assert not {other for other in inner(module) if LEVEL[other] >= LEVEL[module]}
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_who_imports_what(package: str) -> None:
+    """And nobody is named here who does not: the table says what is, not what may be."""
+    users = {m for m in [*LEVEL, "__init__"] if any(name.split(".")[0] == package for name, _ in imports(m))}
+    assert users == ALLOWED[package]
+
+
+@pytest.mark.parametrize("module", [*PLANNING, *READING, "__init__", "command"])
+def test_planning_and_reading_import_no_torch(module: str) -> None:
+    """Neither themselves nor through others of the package."""
+    packages = {name.split(".")[0] for m in reach(module) for name, at_once in imports(m) if at_once}
+    assert not packages & {"torch", "lightning"}
+
+
+@pytest.mark.parametrize("module", COMPUTING)
+def test_computing_knows_neither_hydra_nor_the_disk(module: str) -> None:
+    assert not reach(module) & {"compose", "axes", "product", "plan", "store", "events", "tables", "record"}
+
+
+def test_no_package_brings_torch_in_unseen() -> None:
+    """What the syntax cannot tell: whether hydra, numpy or another package imports torch by itself."""
+    modules = ", ".join(f"initlab.{module}" for module in [*PLANNING, *READING, "command"])
+    code = f"import sys, {modules}; assert not {{'torch', 'lightning'}} & sys.modules.keys()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@every_module
+def test_files_and_functions_are_short(module: str) -> None:
+    assert len((SRC / f"{module}.py").read_text().splitlines()) <= LONGEST_FILE
+    functions = [node for node in ast.walk(tree(module)) if isinstance(node, ast.FunctionDef)]
+    assert not [f.name for f in functions if (f.end_lineno or 0) - f.lineno + 1 > LONGEST_FUNCTION]
+
+
+@every_module
+def test_no_error_is_swallowed(module: str) -> None:
+    """No handler for everything that does nothing."""
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.ExceptHandler):
+            everything = node.type is None or ast.unparse(node.type) in ("Exception", "BaseException")
+            silent = all(isinstance(line, ast.Pass | ast.Continue) for line in node.body)
+            assert not (everything and silent), f"line {node.lineno}"
+            assert node.type is not None, f"line {node.lineno}"
+
+
+@every_module
+def test_nothing_received_is_executed(module: str) -> None:
+    """No pickle is read, no text is run, no class is looked up by a path from a config."""
+    assert not {name for name, _ in imports(module)} & {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert called not in (
+                "eval",
+                "exec",
+                "compile",
+                "__import__",
+                "torch.load",
+                "yaml.load",
+                "yaml.unsafe_load",
+            )
+            assert not [k for k in node.keywords if k.arg == "allow_pickle" and ast.unparse(k.value) != "False"]
+        words = {getattr(node, field, None) for field in ("id", "attr", "name")}
+        assert "instantiate" not in words, f"line {getattr(node, 'lineno', '?')}"

@@ -14,7 +14,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from initlab.errors import FolderInUse, Refused
 
@@ -37,8 +37,11 @@ def main(root: Path, argv: Sequence[str]) -> int:
     except Refused as refusal:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        print(f"refused: {refusal}", file=sys.stderr)
+        print(f"refused: {' '.join(str(refusal).splitlines())}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever read our words has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except FolderInUse as error:
         print(f"busy: {error}", file=sys.stderr)
         return 75
@@ -58,13 +61,18 @@ def main(root: Path, argv: Sequence[str]) -> int:
 def _main(root: Path, argv: list[str]) -> int:
     from hydra._internal.utils import get_args_parser
 
-    args = get_args_parser().parse_intermixed_args(argv)
+    parser = get_args_parser()
+    parser.error = _refuse_flags  # type: ignore[method-assign]
+    args = parser.parse_intermixed_args(argv)
     if args.experimental_rerun:
         raise Refused("--experimental-rerun: reads a pickle, which can run any code; initlab does not.")
     if args.config_path:
         raise Refused("--config-path: the configs of initlab are its own; add a folder with --config-dir.")
     if args.multirun and (args.cfg or args.info):
         raise Refused("-m --cfg: a sweep has no one config. See its runs with sweep.dry_run=true, or leave out -m.")
+
+    if (args.resolve or args.package) and not (args.cfg or args.help):
+        raise Refused("--resolve, --package: belong to --cfg job, which shows a config.")
 
     from initlab.compose import Composer
 
@@ -73,6 +81,10 @@ def _main(root: Path, argv: list[str]) -> int:
     if args.help or args.hydra_help or args.cfg or args.info or args.shell_completion:
         return _information(root, composer, args)
     return _train(root, composer, args, argv)
+
+
+def _refuse_flags(message: str) -> NoReturn:
+    raise Refused(f"{message}. See --hydra-help for the flags; overrides are written key=value.")
 
 
 def _information(root: Path, composer: Any, args: Namespace) -> int:
@@ -94,10 +106,18 @@ def _train(root: Path, composer: Any, args: Namespace, argv: list[str]) -> int:
     from initlab import plan as planning
     from initlab import store, tables
 
+    # torch's threads would wait for each other busily: beside another busy process that costs a small net a
+    # hundredfold. OpenMP reads this when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
     plan = planning.make(composer, args.overrides, args.multirun)
     store.check(plan)
     print(tables.summary(plan))
     if plan.options["dry_run"]:
+        if any(run.config["init"]["rules"] or run.config["trainer"]["accelerator"] == "gpu" for run in plan.runs):
+            from initlab.train import check  # only the nets and the machine can tell
+
+            check(plan)
         print(tables.dry_run(plan))
         return 0
     if store.finished(plan):

@@ -21,16 +21,14 @@ from hydra.core.default_element import ResultDefault
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.core.utils import setup_globals
-from hydra.errors import HydraException
+from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
-from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig, OmegaConf
 
 from initlab.errors import Refused, unknown
 
 # Hydra's own settings that mean something here. Its launchers, loggers, callbacks and working directories are not used.
 HYDRA_FIELDS = ("hydra.run.dir", "hydra.sweep.dir")
-COMPOSITION_ERRORS = (HydraException, OmegaConfBaseException, ValueError, AssertionError, RecursionError)
 
 
 class Composer:
@@ -47,19 +45,23 @@ class Composer:
         self.config_name = config_name
         self.loader = ConfigLoaderImpl(path)
 
-    def compose(self, overrides: Iterable[Override]) -> DictConfig:
-        """What Hydra makes of these overrides. Raises Refused."""
+    def compose(self, overrides: Iterable[Override], mode: RunMode = RunMode.RUN) -> DictConfig:
+        """What Hydra makes of these overrides, its own node included. Raises Refused."""
         overrides = list(overrides)
         try:
-            return self._load(overrides)
-        except COMPOSITION_ERRORS as error:
+            return self._load(overrides, mode)
+        except Exception as error:  # Hydra stops with errors of many types, those of the YAML reader among them
             raise self._explained(error, overrides) from None
 
-    def _load(self, overrides: Iterable[Override]) -> DictConfig:
-        return self.loader.load_configuration(self.config_name, [line(o) for o in overrides], RunMode.RUN)
+    def _load(self, overrides: Iterable[Override], mode: RunMode = RunMode.RUN) -> DictConfig:
+        return self.loader.load_configuration(self.config_name, [str(o.input_line) for o in overrides], mode)
 
     def is_group(self, key: str) -> bool:
         return self.loader.repository.group_exists(key)
+
+    def sets_group(self, override: Override) -> bool:
+        """Whether it chooses among a group's files; a dict is merged into what they say instead."""
+        return self.is_group(override.key_or_group) and not isinstance(override.value(), dict)
 
     def options(self, group: str) -> list[str]:
         return self.loader.get_group_options(group)
@@ -67,17 +69,18 @@ class Composer:
     def defaults(self, overrides: Iterable[Override]) -> list[ResultDefault]:
         """The files that Hydra merges, in order. Raises Refused."""
         overrides = list(overrides)
-        words = [line(o) for o in overrides]
+        words = [str(o.input_line) for o in overrides]
         try:
             return self.loader.compute_defaults_list(self.config_name, words, RunMode.RUN).defaults
-        except COMPOSITION_ERRORS as error:
+        except Exception as error:
             raise self._explained(error, overrides) from None
 
-    def interpolates_defaults(self, defaults: Iterable[ResultDefault]) -> bool:
-        """Whether any of these files chooses another by an interpolation, so that two axes could meet there."""
-        files = {self.config_name, *(d.config_path for d in defaults if d.config_path)}
-        loaded = (self.loader.repository.load_config(file) for file in files if not file.startswith("hydra/"))
-        return any("${" in repr(file.defaults_list) for file in loaded if file is not None)
+    def file(self, path: str) -> ConfigResult | None:
+        """A file below the config folders: what it says, its header, its defaults list; None if there is none."""
+        try:
+            return self.loader.repository.load_config(path)
+        except Exception as error:
+            raise Refused(f"{path}.yaml: {_reason(error)}") from None
 
     def parse(self, words: Iterable[str]) -> list[Override]:
         """Overrides by Hydra's grammar. Raises Refused for what is no override, and for what makes no sense here."""
@@ -86,34 +89,36 @@ class Composer:
         for word in words:
             try:
                 parsed += parser.parse_overrides([word])
-            except (HydraException, RecursionError, AssertionError, ValueError) as error:
-                reason = str(error).strip().splitlines() or [type(error).__name__]
-                raise Refused(f"{word[:200]}: not an override ({reason[0][:200]}). Write key=value.") from None
+            except Exception as error:
+                reason = f"{error.__cause__ or error}".strip().partition("\n")[0] or type(error).__name__
+                raise Refused(f"{word[:200]}: not an override ({reason[:200]}). Write key=value.") from None
             _check_hydra_field(parsed[-1])
         return parsed
 
     # --- refusals in words --------------------------------------------------------------------------------------------
 
-    def check_option(self, override: Override, given: str) -> None:
-        """Raises Refused if a group has no such option; nested option paths are left to Hydra."""
+    def _check_option(self, override: Override) -> None:
+        """Raises Refused if a group has no such option; paths and interpolations are left to Hydra."""
         group, value = override.key_or_group, override.value()
-        if override.is_delete() or not isinstance(value, str) or "/" in value or not self.is_group(group):
+        if override.is_delete() or not isinstance(value, str) or not self.is_group(group):
             return
-        if value not in (options := self.options(group)):
-            raise unknown(given, value, options, group)
+        if "/" in value or "${" in value:
+            return
+        if not self.loader.repository.config_exists(f"{group}/{value}"):
+            raise unknown(str(override.input_line), value, self.options(group), group)
 
     def _explained(self, error: Exception, overrides: list[Override]) -> Refused:
         """Why Hydra could not compose, in one line: the option or key that is not there, or else Hydra's own reason."""
         try:
             for override in overrides:
-                self.check_option(override, str(override.input_line))
+                self._check_option(override)
             self._check_keys(overrides)
         except Refused as refusal:
             return refusal
-        except COMPOSITION_ERRORS:  # the groups alone do not compose: the first error says more
+        except Exception:  # the groups alone do not compose: the first error says more
             pass
-        reason = " ".join(f"{error} {error.__cause__ or ''}".split())
-        return Refused(f"{' '.join(line(o) for o in overrides)}: Hydra cannot compose this. {reason[:400]}")
+        given = " ".join(str(o.input_line) for o in overrides)
+        return Refused(f"{given[:400]}: Hydra cannot compose this. {_reason(error)}")
 
     def _check_keys(self, overrides: list[Override]) -> None:
         """Raises Refused for a plain override of a key that the config, as the groups make it, has not."""
@@ -149,8 +154,25 @@ def _check_key(config: DictConfig, key: str, given: str) -> None:
         raise Refused(f"{unknown(given, part, known, f'field of {place}{option}')}{hint}")
 
 
-def line(override: Override) -> str:
-    """An override as text, in the form in which Hydra reads it back."""
-    if override.value_type is None:
-        return override.get_key_element()
-    return f"{override.get_key_element()}={override.get_value_element_as_str()}"
+def container(config: DictConfig) -> dict[str, Any]:
+    """A composed config as plain data without Hydra's node, interpolations replaced by what they point at."""
+    try:
+        own = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+        resolved = OmegaConf.to_container(own, resolve=True)
+    except Exception as error:
+        raise Refused(f"an interpolation cannot be resolved: {_reason(error)}") from None
+    assert isinstance(resolved, dict)
+    return resolved  # type: ignore[return-value]
+
+
+def select(config: DictConfig, key: str) -> Any:
+    """A value of a composed config. Raises Refused if it cannot be resolved."""
+    try:
+        return OmegaConf.select(config, key)
+    except Exception as error:
+        raise Refused(f"{key}: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    """An error and its cause in one line."""
+    return " ".join(f"{error} {error.__cause__ or ''}".split())[:400] or type(error).__name__

@@ -11,16 +11,14 @@ Nothing here imports torch, and nothing is written.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
 from initlab.axes import Sweep, read
-from initlab.compose import Composer
+from initlab.compose import Composer, select
 from initlab.config import Config, digest, key, schemes, typed
 from initlab.datasets import load
 from initlab.errors import Refused
@@ -120,15 +118,19 @@ def _distinct(runs: Iterable[Run]) -> tuple[tuple[Run, ...], list[str]]:
     """Runs of different keys and different names; equal ones (two names of a scheme, say) are trained once."""
     kept: dict[str, Run] = {}
     names: dict[str, str] = {}
-    notes = []
+    merged: Counter[str] = Counter()
     for run in runs:
-        if run.key in kept:
-            notes.append(f"{run.name} is the same run as {kept[run.key].name}: trained once, listed under the latter.")
+        if (twin := kept.get(run.key)) is not None:
+            differing = {name: value for name, value in run.choices.items() if value != twin.choices[name]}
+            merged[f"{_label(differing)} is {_label({name: twin.choices[name] for name in differing})}"] += 1
             continue
         if names.setdefault(run.name, run.key) != run.key:
             run = Run(f"{run.name}-{run.key[:8]}", run.key, run.choices, run.config, run.fingerprint)
         kept[run.key] = run
-    return tuple(kept.values()), notes
+    return tuple(kept.values()), [
+        f"{same}: {n} {'run' if n == 1 else 'runs'}, trained once and listed under the latter."
+        for same, n in merged.items()
+    ]
 
 
 def _cautions(runs: Iterable[Run]) -> Iterable[str]:
@@ -162,18 +164,23 @@ def _folder(sweep: Sweep, axes: Sequence[Axis], runs: Sequence[Run]) -> Path:
     if any(o.key_or_group == f"hydra.{other}.dir" for o in sweep.overrides):
         kind = "a sweep's folder" if sweep.multirun else "a single run's folder"
         raise Refused(f"hydra.{other}.dir: {kind} is hydra.{mine}.dir.")
-    try:
-        given = OmegaConf.select(sweep.first, f"hydra.{mine}.dir")
-    except (OmegaConfBaseException, ValueError) as error:
-        raise Refused(f"hydra.{mine}.dir: {' '.join(str(error).split())[:200]}") from None
+    given = select(sweep.first, f"hydra.{mine}.dir")
+    if not given:
+        raise Refused(f"hydra.{mine}.dir: names no folder. Give one, or auto.")
     if given != "auto":
         return Path(str(given))
-    readable = "-".join(axis.name.split(".")[-1] for axis in axes) or runs[0].name.replace(",", "-")
+    readable = "-".join(sorted(axis.name.split(".")[-1] for axis in axes)) or runs[0].name.replace(",", "-")
     return Path("outputs") / f"{_safe(readable)[:60]}-{digest(sorted(run.key for run in runs))[:8]}"
 
 
 def _label(choices: Mapping[str, Any]) -> str:
-    return ",".join(f"{name}={'null' if value is None else value}" for name, value in choices.items())
+    return ",".join(f"{name}={_value(value)}" for name, value in choices.items())
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return "+".join(map(_value, value))
+    return "null" if value is None else str(value)
 
 
 def _safe(name: str) -> str:

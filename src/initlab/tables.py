@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -61,13 +64,14 @@ def results(folder: Path) -> str:
             lines.append(f"{record['name']} diverged at step {fell['step']}, first in {fell['first']}")
         if record["status"] == "failed":
             lines.append(f"{record['name']} failed: {record['error']} (see {folder / record['traceback']})")
-    return "\n".join(
-        [
-            *lines,
-            f"results: {folder}",
-            f"next:    tensorboard --logdir {folder}/runs --samples_per_plugin scalars=100000",
-        ]
-    )
+    view = f"{_tensorboard()} --logdir {folder}/runs --samples_per_plugin scalars=100000"  # it samples 1000 otherwise
+    return "\n".join([*lines, f"results: {folder}", f"next:    {view}"])
+
+
+def _tensorboard() -> str:
+    """The command as this terminal can call it: by name, or out of the environment that runs us."""
+    here = Path(sys.executable).with_name("tensorboard")
+    return "tensorboard" if shutil.which("tensorboard") or not here.exists() else os.path.relpath(here)
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:

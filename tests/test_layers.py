@@ -54,7 +54,7 @@ ALLOWED = {
     "torch": {"inits", "acts", "archs", "optimizers", "apply", "step", "module", "train", "curves", "record"},
     "lightning": {"module", "train"},
     "hydra": {"compose", "axes", "product", "command"},
-    "omegaconf": {"compose", "axes", "product", "plan"},
+    "omegaconf": {"compose", "axes", "product"},
     "tensorboard": {"events"},
     "safetensors": {"train"},
     "yaml": {"store"},

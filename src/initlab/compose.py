@@ -109,16 +109,33 @@ class Composer:
 
     def _explained(self, error: Exception, overrides: list[Override]) -> Refused:
         """Why Hydra could not compose, in one line: the option or key that is not there, or else Hydra's own reason."""
+        if refusal := self._missing(overrides):
+            return refusal
+        given = " ".join(str(o.input_line) for o in overrides)
+        return Refused(f"{given[:400]}: Hydra cannot compose this. {_reason(error)}")
+
+    def _missing(self, overrides: list[Override]) -> Refused | None:
+        """The refusal of an option or key that is not there; None if all are, or if the groups alone do not compose."""
         try:
             for override in overrides:
                 self._check_option(override)
+            self._check_chosen(overrides)
             self._check_keys(overrides)
         except Refused as refusal:
             return refusal
-        except Exception:  # the groups alone do not compose: the first error says more
-            pass
-        given = " ".join(str(o.input_line) for o in overrides)
-        return Refused(f"{given[:400]}: Hydra cannot compose this. {_reason(error)}")
+        except Exception:
+            return None
+        return None
+
+    def _check_chosen(self, overrides: list[Override]) -> None:
+        """Raises Refused for an option of a group that nothing chooses from yet: presets are added, not changed."""
+        chosen = self._load([]).hydra.runtime.choices
+        for override in overrides:
+            group = override.key_or_group
+            if override.type is OverrideType.CHANGE and self.sets_group(override) and group not in chosen:
+                raise Refused(
+                    f"{override.input_line}: nothing of {group} is chosen yet, so add it: +{override.input_line}"
+                )
 
     def _check_keys(self, overrides: list[Override]) -> None:
         """Raises Refused for a plain override of a key that the config, as the groups make it, has not."""
@@ -157,8 +174,8 @@ def _check_key(config: DictConfig, key: str, given: str) -> None:
 def container(config: DictConfig) -> dict[str, Any]:
     """A composed config as plain data without Hydra's node, interpolations replaced by what they point at."""
     try:
-        own = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
-        resolved = OmegaConf.to_container(own, resolve=True)
+        names: list[Any] = [name for name in config if name != "hydra"]
+        resolved = OmegaConf.to_container(OmegaConf.masked_copy(config, names), resolve=True)
     except Exception as error:
         raise Refused(f"an interpolation cannot be resolved: {_reason(error)}") from None
     assert isinstance(resolved, dict)

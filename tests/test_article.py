@@ -72,7 +72,7 @@ def test_the_experiment_is_the_articles_model() -> None:
         20,
         10,
     )
-    assert (config["arch"]["name"], config["arch"]["sizes"], config["arch"]["norm"]) == ("mlp", [64], "none")
+    assert [config["arch"][field] for field in ("name", "depth", "width", "norm")] == ["mlp", 1, 64, "none"]
     assert config["act"] == {"name": "relu"}
     init = config["init"]
     assert (init["name"], init["mode"], init["nonlinearity"]) == ("kaiming_normal", "fan_in", "relu")

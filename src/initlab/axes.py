@@ -73,7 +73,8 @@ def read(composer: Composer, lines: Iterable[str], multirun: bool) -> Sweep:
         given = swept[0].input_line
         raise Refused(f"{given}: several values make a sweep: add -m. One value that is a list is written [a,b].")
     values = [_values(composer, override) for override in swept]
-    _refuse_crowd(fixed, swept, values)
+    if swept:
+        _refuse_crowd(fixed, swept, values)
     axes = tuple(_axis(composer, override, each) for override, each in zip(swept, values, strict=True))
     sweep = Sweep(tuple(overrides), axes, fixed, multirun)
     first = composer.compose(sweep.overrides_of({axis.key: axis.elements[0] for axis in axes})) if multirun else fixed

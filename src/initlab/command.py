@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
     from initlab.plan import Plan
 
-DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EIO}
+DISK_ERRORS = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EIO),
+    *(errno.ENOTDIR, errno.ENAMETOOLONG),
+}
 
 
 class Interrupted(BaseException):
@@ -79,7 +82,7 @@ def _main(root: Path, argv: list[str]) -> int:
     config_dir = Path(args.config_dir) if args.config_dir else None
     composer = Composer(root / "conf", args.config_name or "config", config_dir)
     if args.help or args.hydra_help or args.cfg or args.info or args.shell_completion:
-        return _information(root, composer, args)
+        return _information(root, composer, args, argv)
     return _train(root, composer, args, argv)
 
 
@@ -87,7 +90,7 @@ def _refuse_flags(message: str) -> NoReturn:
     raise Refused(f"{message}. See --hydra-help for the flags; overrides are written key=value.")
 
 
-def _information(root: Path, composer: Any, args: Namespace) -> int:
+def _information(root: Path, composer: Any, args: Namespace, argv: list[str]) -> int:
     """--help, --cfg, --info and the like are Hydra's own, once our refusals are through."""
     import hydra
 
@@ -98,6 +101,7 @@ def _information(root: Path, composer: Any, args: Namespace) -> int:
     def show(_: Any) -> None:
         raise AssertionError("these flags run nothing")
 
+    sys.argv[1:] = argv  # Hydra reads its words there
     show()
     return 0
 

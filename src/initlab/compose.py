@@ -92,16 +92,19 @@ class Composer:
             except Exception as error:
                 reason = f"{error.__cause__ or error}".strip().partition("\n")[0] or type(error).__name__
                 raise Refused(f"{word[:200]}: not an override ({reason[:200]}). Write key=value.") from None
+            if not parsed[-1].key_or_group:
+                raise Refused(f"{word[:200]}: not an override (it names no field). Write key=value.")
             _check_hydra_field(parsed[-1])
         return parsed
 
     # --- refusals in words --------------------------------------------------------------------------------------------
 
     def _check_option(self, override: Override) -> None:
-        """Raises Refused if a group has no such option; paths and interpolations are left to Hydra."""
-        group, value = override.key_or_group, override.value()
-        if override.is_delete() or not isinstance(value, str) or not self.is_group(group):
+        """Raises Refused if a group has no such option; lists, paths and interpolations are left to Hydra."""
+        group = override.key_or_group
+        if override.is_delete() or isinstance(override.value(), dict | list) or not self.is_group(group):
             return
+        value = str(override.value()) if override.value() is not None else "null"
         if "/" in value or "${" in value:
             return
         if not self.loader.repository.config_exists(f"{group}/{value}"):
@@ -111,7 +114,7 @@ class Composer:
         """Why Hydra could not compose, in one line: the option or key that is not there, or else Hydra's own reason."""
         if refusal := self._missing(overrides):
             return refusal
-        given = " ".join(str(o.input_line) for o in overrides)
+        given = " ".join(str(o.input_line) for o in overrides) or f"--config-name {self.config_name}"
         return Refused(f"{given[:400]}: Hydra cannot compose this. {_reason(error)}")
 
     def _missing(self, overrides: list[Override]) -> Refused | None:

@@ -55,8 +55,12 @@ def _settle(config: Config) -> None:
         trainer["max_epochs"] = None
     elif trainer["max_epochs"] is None:
         raise Refused("trainer.max_epochs=null, trainer.max_steps=null: one of them must say when to stop.")
-    if arch.get("sizes") is not None:
-        arch["depth"], arch["width"] = len(arch["sizes"]), None
+    if (sizes_given := arch.get("sizes")) is not None:
+        even = len(set(sizes_given)) == 1
+        arch["depth"], arch["width"] = len(sizes_given), sizes_given[0] if even else None
+        arch["sizes"] = None if even or not sizes_given else sizes_given
+    if arch.get("depth") == 0:
+        arch["width"] = None
     for where, scheme in schemes(config):
         if scheme.get("gain") == "torch" and "torch_gain" not in ACTS[act["name"]].facts:
             known = ", ".join(name for name in ACTS if "torch_gain" in ACTS[name].facts)

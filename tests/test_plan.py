@@ -1,147 +1,240 @@
-"""A plan: which runs, under which keys and names, in which stacks and folder."""
+"""What a plan promises of its runs: their names, keys, stacks and folder."""
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given, settings
+from hydra.core.override_parser.types import Quote, QuotedString
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from initlab import plan as planning
 from initlab.compose import Composer
-from initlab.plan import Plan
+from initlab.config import Config
+from initlab.plan import NAME_LENGTH, Plan, make
+from initlab.specs import PER_RUN
 
-ROOT = Path(__file__).resolve().parent.parent
+COMPOSER = Composer(Path(__file__).resolve().parent.parent / "conf")
 
-
-@pytest.fixture(scope="module")
-def composer() -> Composer:
-    return Composer(ROOT / "conf")
-
-
-def plan(composer: Composer, *words: str) -> Plan:
-    return planning.make(composer, words, multirun=True)
+SAFE = r"[A-Za-z0-9_=,+][A-Za-z0-9._=,+-]*"
 
 
-def keys(made: Plan) -> list[str]:
-    return [run.key for run in made.runs]
+def sweep(*words: str) -> Plan:
+    return make(COMPOSER, words, multirun=True)
 
 
-def test_the_main_job(composer: Composer) -> None:
-    made = plan(composer, "init=xavier,kaiming", "act=relu,tanh")
-    assert [run.name for run in made.runs] == [
+def key(*words: str) -> str:
+    (run,) = make(COMPOSER, words, multirun=False).runs
+    return run.key
+
+
+# --- the folder -------------------------------------------------------------------------------------------------------
+
+
+def test_the_same_command_gives_the_same_plan() -> None:
+    words = ("init=xavier,kaiming", "act=relu,tanh", "seed=range(3)")
+    one, two = sweep(*words), sweep(*words)
+    assert one == two and len(one.runs) == 12
+    assert one.folder.parent == Path("outputs") and one.folder.name.startswith("act-init-seed-")
+
+
+def test_the_order_of_axes_and_of_values_is_no_matter() -> None:
+    one = sweep("init=xavier,kaiming", "act=relu,tanh", "optimizer.lr=0.1,0.01")
+    two = sweep("optimizer.lr=0.01,0.1", "act=tanh,relu", "init=kaiming,xavier")
+    assert one.folder == two.folder and one.id == two.id
+    assert {run.key for run in one.runs} == {run.key for run in two.runs}
+
+
+def test_other_runs_get_another_folder() -> None:
+    folders = {
+        sweep("init=xavier,kaiming", f"act={act}", f"seed={seed}").folder for act in ("relu", "tanh") for seed in (0, 1)
+    }
+    assert len(folders) == 4 and all(folder.name.startswith("init-") for folder in folders)
+
+
+def test_a_single_run_is_named_after_its_options() -> None:
+    plan = make(COMPOSER, ["act=tanh"], multirun=False)
+    assert [run.name for run in plan.runs] == ["digits,mlp,tanh,kaiming_normal"]
+    assert plan.folder.name.startswith("digits-mlp-tanh-kaiming_normal-") and plan.axes == ()
+
+
+def test_a_folder_can_be_given() -> None:
+    assert make(COMPOSER, ["hydra.run.dir=a/${init.name}"], multirun=False).folder == Path("a/kaiming")
+    assert sweep("seed=0,1", "hydra.sweep.dir=/there").folder == Path("/there")
+
+
+def test_the_main_job() -> None:
+    plan = sweep("init=xavier,kaiming", "act=relu,tanh")
+    assert [run.name for run in plan.runs] == [
         f"init={i},act={a}" for i in ("xavier", "kaiming") for a in ("relu", "tanh")
     ]
-    assert [[run.choices["act"] for run in stack.runs] for stack in made.stacks] == [["relu"] * 2, ["tanh"] * 2]
-    assert re.fullmatch(r"outputs/act-init-[0-9a-f]{8}", str(made.folder))
-    assert len(set(keys(made))) == 4
+    assert [[run.choices["act"] for run in stack.runs] for stack in plan.stacks] == [["relu"] * 2, ["tanh"] * 2]
+    assert re.fullmatch(r"outputs/act-init-[0-9a-f]{8}", str(plan.folder))
 
 
-def test_order_of_axes_and_values_is_no_part_of_what_a_sweep_is(composer: Composer) -> None:
-    one = plan(composer, "init=xavier,kaiming", "seed=range(3)")
-    other = plan(composer, "seed=2,1,0", "init=kaiming,xavier")
-    assert one.id == other.id and one.folder == other.folder
-    assert {run.key for run in one.runs} == {run.key for run in other.runs}
+# --- runs -------------------------------------------------------------------------------------------------------------
 
 
-def test_growing_a_sweep_keeps_the_keys_of_what_it_had(composer: Composer) -> None:
-    assert set(keys(plan(composer, "seed=0,1"))) < set(keys(plan(composer, "seed=0,1,2", "init=kaiming,zeros")))
+def test_two_names_of_a_scheme_are_one_run() -> None:
+    plan = sweep("init=xavier,xavier_normal", "seed=0,1")
+    assert [run.name for run in plan.runs] == ["init=xavier,seed=0", "init=xavier,seed=1"]
+    assert plan.notes == ("init=xavier_normal is init=xavier: 2 runs, trained once and listed under the latter.",)
 
 
-def test_no_hidden_layers_have_no_width(composer: Composer) -> None:
-    assert len(plan(composer, "arch.depth=0", "arch.width=8,16").runs) == 1
-    assert len(plan(composer, "arch.sizes=[],[8],[8,16]").runs) == 3
+def test_nets_without_hidden_layers_are_one_net() -> None:
+    assert len(sweep("arch.depth=0", "arch.width=8,16").runs) == 1
+    assert len(sweep("arch.sizes=[],[8],[8,16]").runs) == 3
 
 
-def test_two_names_of_a_scheme_are_one_run(composer: Composer) -> None:
-    made = plan(composer, "init=xavier,xavier_normal", "seed=0,1")
-    assert [run.name for run in made.runs] == ["init=xavier,seed=0", "init=xavier,seed=1"]
-    assert made.notes == ("init=xavier_normal is init=xavier: 2 runs, trained once and listed under the latter.",)
+def test_a_scheme_that_keeps_its_units_equal_is_cautioned_of() -> None:
+    notes = sweep("init=zeros,ones,constant,kaiming", "seed=0,1").notes
+    assert [note.split()[:2] for note in notes] == [["warning:", f"init={s}"] for s in ("constant", "ones", "zeros")]
 
 
-def test_schemes_that_keep_the_symmetry_are_warned_about(composer: Composer) -> None:
-    notes = plan(composer, "init=zeros,ones,constant,kaiming").notes
-    assert [note.split()[1] for note in notes] == ["init=constant", "init=ones", "init=zeros"]
+def test_schemes_meet_the_same_seeds() -> None:
+    """Runs are paired: what differs between two schemes at one seed is the scheme."""
+    plan = sweep("init=xavier,kaiming", "seed=0,1,2")
+    met = {
+        init: [(run.config["init_seed"], run.config["order_seed"]) for run in plan.runs if run.choices["init"] == init]
+        for init in ("xavier", "kaiming")
+    }
+    assert met["xavier"] == met["kaiming"] == [(0, 0), (1, 1), (2, 2)]
 
 
-@pytest.mark.parametrize(
-    "word",
-    [
-        "optimizer.lr=0.2",
-        "optimizer.momentum=0.9",
-        "trainer.precision=float64",
-        "trainer.max_epochs=3",
-        "trainer.max_steps=3",
-        "dataset.split_seed=1",
-        "dataset.batch_size=64",
-        "dataset.standardize=true",
-        "seed=1",
-        "init_seed=1",
-        "order_seed=1",
-        "init.mode=fan_out",
-        "init.bias=uniform",
-        "arch.width=64",
-        "act=tanh",
-        "init.rules=[{layer: linear, name: zeros}]",
-    ],
-)
-def test_what_decides_the_numbers_decides_the_key(composer: Composer, word: str) -> None:
-    assert keys(plan(composer, word)) != keys(plan(composer))
+def test_one_seed_can_vary_alone() -> None:
+    plan = sweep("init_seed=0,1,2", "seed=7")
+    assert [(run.config["init_seed"], run.config["order_seed"]) for run in plan.runs] == [(0, 7), (1, 7), (2, 7)]
+    assert key("seed=5") == key("init_seed=5", "order_seed=5") != key("init_seed=5")
 
 
-@pytest.mark.parametrize(
-    "word",
-    [
-        "trainer.accelerator=cpu",
-        "trainer.log_every_n_steps=1",
-        "trainer.save_weights=false",
-        "sweep.stack_width=2",
-        "hydra.sweep.dir=elsewhere",
-        "init_seed=0",
-        "init=kaiming_normal",
-        "arch.sizes=[128,128,128,128]",
-    ],
-)
-def test_what_does_not_decide_them_leaves_the_key(composer: Composer, word: str) -> None:
-    assert keys(plan(composer, word)) == keys(plan(composer))
-
-
-def test_the_data_are_part_of_the_key(composer: Composer, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = keys(plan(composer))
-    monkeypatch.setattr(planning, "load", lambda option: SimpleNamespace(fingerprint="0" * 64))
-    assert keys(plan(composer)) != before
-
-
-def test_stacks_share_what_they_must_and_are_even(composer: Composer) -> None:
-    made = plan(composer, "seed=range(35)", "act=relu,tanh", "optimizer.lr=0.1,0.01", "sweep.stack_width=64")
-    assert sorted(len(stack.runs) for stack in made.stacks) == [35, 35, 35, 35]
-    assert all(len({run.config["act"]["name"] for run in stack.runs}) == 1 for stack in made.stacks)
-    assert {run.config["optimizer"]["lr"] for run in made.stacks[0].runs} == {0.1, 0.01}
-    assert sorted(run.key for stack in made.stacks for run in stack.runs) == sorted(keys(made))
-
-
-@pytest.mark.parametrize(
-    "word", ["arch.width=8,16", "optimizer=sgd,adam", "dataset.seed=0,1", "trainer.max_epochs=1,2"]
-)
-def test_runs_of_other_shapes_data_or_length_are_other_stacks(composer: Composer, word: str) -> None:
-    assert len(plan(composer, "dataset=gaussian", word).stacks) == 2
-
-
-@settings(max_examples=50)
-@given(st.lists(st.floats(1e-30, 1e30), min_size=1, max_size=4, unique=True))
-def test_names_are_safe_and_unique(values: list[float]) -> None:
-    made = plan(
-        Composer(ROOT / "conf"), f"optimizer.lr={','.join(map(repr, values))}" if len(values) > 1 else "seed=0,1"
+def test_the_roles_of_axes() -> None:
+    plan = sweep(
+        "init=xavier,kaiming",
+        "optimizer.lr=0.1,0.2",
+        "seed=0,1",
+        "trainer.max_epochs=1,2",
+        "dataset.seed=0,1",
+        "dataset=gaussian",
     )
-    names = [run.name for run in made.runs]
-    assert len(set(names)) == len(names)
-    assert all(re.fullmatch(r"[A-Za-z0-9_=,+][A-Za-z0-9._=,+-]{0,119}", name) for name in names)
+    assert {axis.name: axis.role for axis in plan.axes} == {
+        "init": "scientific",
+        "optimizer.lr": "nuisance",
+        "seed": "repeat",
+        "trainer.max_epochs": "nuisance",
+        "dataset.seed": "repeat",
+    }
 
 
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.text(max_size=150).filter(lambda text: "${" not in text), min_size=2, max_size=6, unique=True))
+@example(["a b", "a-b", "A-b", "a" * 150, "a" * 149 + "b"])
+def test_names_are_folders_and_unique(patterns: list[str]) -> None:
+    """A value may be any text, here the globs of a rule: the runs' names stay apart, and are names on any disk."""
+    values = ",".join(f"[{{param:{QuotedString(text, Quote.single).with_quotes()},name:zeros}}]" for text in patterns)
+    names = [run.name for run in sweep(f"init.rules={values}").runs]
+    assert len(set(map(str.lower, names))) == len(patterns)
+    for name in names:
+        assert re.fullmatch(SAFE, name) and len(name) <= NAME_LENGTH + 9
+
+
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_any_text_makes_a_safe_name(text: str) -> None:
     safe = planning._safe(text)
-    assert re.fullmatch(r"[A-Za-z0-9_=,+][A-Za-z0-9._=,+-]{0,119}", safe)
+    assert re.fullmatch(SAFE, safe) and len(safe) <= NAME_LENGTH
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.floats(min_value=0, exclude_min=True, allow_infinity=False), min_size=2, max_size=20, unique=True))
+def test_each_float_is_a_run_of_its_own(rates: list[float]) -> None:
+    plan = sweep(f"optimizer.lr={','.join(map(repr, rates))}")
+    assert [run.config["optimizer"]["lr"] for run in plan.runs] == rates
+    assert len({run.name for run in plan.runs}) == len({run.key for run in plan.runs}) == len(rates)
+
+
+# --- keys -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("trainer.accelerator=cpu", "trainer.log_every_n_steps=3", "trainer.save_weights=false"),
+        *("sweep.stack_width=1", "sweep.max_runs=7", "sweep.dry_run=true", "sweep.fresh=true"),
+        *("hydra.run.dir=elsewhere", "init=kaiming_normal", "optimizer.lr=1e-1", "init_seed=0"),
+        "arch.sizes=[128,128,128,128]",
+    ],
+)
+def test_a_key_ignores_where_a_run_is_trained_and_what_is_written(word: str) -> None:
+    assert key(word) == key()
+
+
+DECIDING = [
+    *("optimizer.lr=0.2", "optimizer.weight_decay=0.1", "optimizer.schedule=cosine", "optimizer=adam", "act=tanh"),
+    *("trainer.precision=float64", "trainer.max_epochs=3", "trainer.max_steps=3", "seed=1", "init_seed=1"),
+    *("order_seed=1", "dataset.batch_size=64", "dataset.split_seed=1", "dataset.val=0.2", "dataset.standardize=true"),
+    *("dataset=gaussian", "dataset=gaussian dataset.seed=1", "arch.depth=3", "arch.norm=batch", "init.gain=2"),
+    *("init=xavier", "init.bias=uniform", "init.rules=[{layer:linear,name:zeros}]", ""),
+]
+
+
+def test_a_key_tells_apart_whatever_decides_the_numbers() -> None:
+    assert len({key(*words.split()) for words in DECIDING}) == len(DECIDING)
+
+
+def test_the_data_are_part_of_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = key()
+    monkeypatch.setattr(planning, "load", lambda option: SimpleNamespace(fingerprint=64 * "0"))
+    assert key() != before
+
+
+def test_a_sweep_that_grows_keeps_the_keys_that_it_had() -> None:
+    small, large = (
+        {run.key for run in sweep(*words).runs} for words in (["seed=0,1"], ["seed=0,1,2", "act=relu,tanh"])
+    )
+    assert small < large
+
+
+# --- stacks -----------------------------------------------------------------------------------------------------------
+
+
+def shared(config: Config) -> Config:
+    """What one program has one of: all but the weights' law, the seeds, and what the optimizer has for each run."""
+    optimizer = {name: value for name, value in config["optimizer"].items() if name not in PER_RUN}
+    return {name: config[name] for name in ("dataset", "arch", "act", "trainer")} | {"optimizer": optimizer}
+
+
+def test_a_stack_holds_runs_of_one_shape_and_activation() -> None:
+    plan = sweep(
+        *("init=xavier,kaiming,orthogonal", "act=relu,tanh", "arch.depth=1,2", "optimizer.lr=0.1,0.2", "seed=range(3)"),
+        *("optimizer=sgd,adam", "sweep.stack_width=7"),
+    )
+    for stack in plan.stacks:
+        assert 1 <= len(stack.runs) <= 7
+        assert all(shared(run.config) == shared(stack.config) for run in stack.runs)
+    runs = list(itertools.chain.from_iterable(stack.runs for stack in plan.stacks))
+    assert sorted(run.key for run in runs) == sorted(run.key for run in plan.runs) and len(runs) == 144
+    # 8 kinds of 18 runs in 3 stacks of 6 each: as few as hold them, as even as can be
+    assert [len(stack.runs) for stack in plan.stacks] == [6] * 24
+    assert len({stack.id for stack in plan.stacks}) == 24
+
+
+@pytest.mark.parametrize("axis", ["arch.width=8,16", "dataset.seed=0,1", "trainer.max_epochs=1,2"])
+def test_runs_of_other_shapes_data_or_length_are_other_stacks(axis: str) -> None:
+    assert len(sweep("dataset=gaussian", axis).stacks) == 2
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 12))
+def test_stacks_are_few_and_even(count: int, width: int) -> None:
+    plan = sweep(f"seed=range({count})", f"sweep.stack_width={width}")
+    sizes = [len(stack.runs) for stack in plan.stacks]
+    assert sum(sizes) == count and len(sizes) == -(-count // width) and max(sizes) - min(sizes) <= 1
+
+
+def test_a_stack_is_known_by_its_runs() -> None:
+    one, two = sweep("seed=0,1"), sweep("seed=0,1", "trainer.save_weights=false")
+    assert [s.id for s in one.stacks] == [s.id for s in two.stacks] != [s.id for s in sweep("seed=0,2").stacks]

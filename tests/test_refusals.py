@@ -212,7 +212,7 @@ GOOD = [
         "init.gain=2",
         "arch.sizes=[8,8]",
     ),
-    *("init.rules=[{param:'x',name:zeros}]", "+experiment=article_mymodel", "dataset=gaussian", "dataset.val=0.2"),
+    *("init.bias=uniform,'zeros'", "+experiment=article_mymodel", "dataset=gaussian", "dataset.val=0.2"),
     *("hydra.sweep.dir=out", "init_seed=${seed}", "sweep.max_runs=100", "trainer.precision=float64", "~init.gain"),
 ]
 PIECES = [
@@ -232,18 +232,20 @@ PIECES = [
 def test_no_mutation_of_a_request_ends_in_a_traceback(
     part: int, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Sixty damaged requests each: a plan, or a line that refuses; nothing is written either way."""
-    for seed in range(60 * part, 60 * (part + 1)):
+    """Fifty damaged requests each: a plan, or a line that refuses; nothing is written either way."""
+    codes = []
+    for seed in range(50 * part, 50 * (part + 1)):
         random = Random(seed)
         words = random.sample(GOOD, random.randint(1, 3))
         words[0] = mutated(words[0], random)
         argv = [*words, "sweep.dry_run=true", *(["-m"] if random.random() < 0.8 else [])]
-        code = main(ROOT, argv)
+        codes.append(main(ROOT, argv))
         printed = capsys.readouterr()
-        if code == 2:
+        if codes[-1] == 2:
             assert printed.err.startswith("refused: ") and len(printed.err.splitlines()) == 1, argv
         else:
-            assert code == 0 and printed.err == "" and "would write" in printed.out, argv
+            assert codes[-1] == 0 and printed.err == "" and "would write" in printed.out, argv
+    assert min(codes.count(0), codes.count(2)) >= 5
     assert contents(here) == ["file", "thesis", "thesis/intro.tex"]
 
 

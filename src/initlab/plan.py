@@ -124,7 +124,7 @@ def _distinct(runs: Iterable[Run]) -> tuple[tuple[Run, ...], list[str]]:
             differing = {name: value for name, value in run.choices.items() if value != twin.choices[name]}
             merged[f"{_label(differing)} is {_label({name: twin.choices[name] for name in differing})}"] += 1
             continue
-        if names.setdefault(run.name, run.key) != run.key:
+        if names.setdefault(run.name.lower(), run.key) != run.key:  # some disks take a and A for one
             run = Run(f"{run.name}-{run.key[:8]}", run.key, run.choices, run.config, run.fingerprint)
         kept[run.key] = run
     return tuple(kept.values()), [

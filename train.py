@@ -7,7 +7,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "src"))  # so that a checkout works without being installed
 
-from initlab.command import main  # noqa: E402
+from initlab.command import catch_signals, main  # noqa: E402
 
 if __name__ == "__main__":
+    catch_signals()
     sys.exit(main(ROOT, sys.argv[1:]))

@@ -75,7 +75,8 @@ def test_the_folder_holds_what_the_design_says(sweep: tuple[Path, str]) -> None:
         run["key"] for run in described["runs"]
     )
     assert [run["name"] for run in described["runs"]] == NAMES
-    assert len(described["data"]["digits"]) == 64 and described["seeds"] == [0]
+    assert all(len(run["data"]) == 64 for run in described["runs"])
+    assert described["seeds"] == {"seed": [0], "init_seed": [0], "order_seed": [0]}
 
 
 def test_every_run_has_its_config_result_weights_and_events(sweep: tuple[Path, str]) -> None:

@@ -17,7 +17,7 @@ SRC = Path(__file__).parents[1] / "src" / "initlab"
 # A module may import those of the lines above its own. A new one finds its place here.
 ORDER = [
     ["errors", "streams", "curves", "events", "record"],
-    ["rules"],
+    ["rules", "journal"],
     ["registry"],
     ["specs"],
     ["config", "inits", "acts", "archs", "optimizers", "compose"],
@@ -45,7 +45,7 @@ PLANNING = [
     "datasets",
     "plan",
 ]
-READING = ["curves", "store", "tables", "record"]
+READING = ["curves", "journal", "store", "tables", "record"]
 # What makes a net, its weights and its training: given typed options, it knows neither Hydra nor the disk.
 COMPUTING = ["inits", "acts", "archs", "optimizers", "apply", "step", "module"]
 

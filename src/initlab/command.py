@@ -57,7 +57,8 @@ def main(root: Path, argv: Sequence[str]) -> int:
         return 74
     except Interrupted as interruption:
         number = int(interruption.args[0])
-        print(f"\nstopped by {signal.Signals(number).name}; the same command goes on from here.", file=sys.stderr)
+        again = "the same command without sweep.fresh=true" if "sweep.fresh=true" in argv else "the same command"
+        print(f"\nstopped by {signal.Signals(number).name}; {again} goes on from here.", file=sys.stderr)
         return 128 + number
 
 
@@ -125,9 +126,9 @@ def _train(root: Path, composer: Any, args: Namespace, argv: list[str]) -> int:
         print(tables.dry_run(plan))
         return 0
     if store.finished(plan):
+        store.write_table(plan.folder)  # a crash may have come between the last commit and the table
         print(f"all of them are done already; sweep.fresh=true starts anew.\n\n{tables.results(plan.folder)}")
         return _exit_code(plan)
-    _catch_signals()
     _run(root, plan, argv)
     print(f"\n{tables.results(plan.folder)}")
     return _exit_code(plan)
@@ -149,9 +150,11 @@ def _exit_code(plan: Plan) -> int:
     return 3 if any(record["status"] == "failed" for record in read(plan.folder).records) else 0
 
 
-def _catch_signals() -> None:
+def catch_signals() -> None:
+    """SIGINT and SIGTERM raise Interrupted; a second one ends the process at once."""
+
     def stop(number: int, _: object) -> None:
-        signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
+        signal.signal(number, signal.SIG_DFL)
         raise Interrupted(number)
 
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -50,11 +50,7 @@ def _section(name: str, fields: Mapping[str, Any], raw: Mapping[str, Any]) -> di
 
 def _settle(config: Config) -> None:
     """What one field means for another; equal runs end up with equal configs."""
-    trainer, arch, act = config["trainer"], config["arch"], config["act"]
-    if trainer["max_steps"] is not None:
-        trainer["max_epochs"] = None
-    elif trainer["max_epochs"] is None:
-        raise Refused("trainer.max_epochs=null, trainer.max_steps=null: one of them must say when to stop.")
+    arch, act, data = config["arch"], config["act"], config["dataset"]
     if (sizes_given := arch.get("sizes")) is not None:
         even = len(set(sizes_given)) == 1
         arch["depth"], arch["width"] = len(sizes_given), sizes_given[0] if even else None
@@ -62,13 +58,39 @@ def _settle(config: Config) -> None:
     if arch.get("depth") == 0:
         arch["width"] = None
     for where, scheme in schemes(config):
+        _settle_scheme(scheme)
         if scheme.get("gain") == "torch" and "torch_gain" not in ACTS[act["name"]].facts:
             known = ", ".join(name for name in ACTS if "torch_gain" in ACTS[name].facts)
             raise Refused(f"{where}.gain=torch: torch has no gain for act={act['name']}. It has one for {known}.")
-    rows, _, _ = sizes(config["dataset"])
-    if config["dataset"]["batch_size"] > rows:
-        given = config["dataset"]["batch_size"]
+    if arch.get("norm") == "batch" and data["batch_size"] < 2:
+        raise Refused(
+            "dataset.batch_size=1, arch.norm=batch: a batch of one has no variance to normalise by; take 2 or more."
+        )
+    rows, _, _ = sizes(data)
+    if (given := data["batch_size"]) > rows:
         raise Refused(f"dataset.batch_size={given}: more than the {rows} training rows, so that no batch is complete.")
+    _settle_length(config["trainer"], rows // given)
+
+
+def _settle_length(trainer: dict[str, Any], batches: int) -> None:
+    """Epochs where the steps are whole ones, else steps: one of the two says when to stop."""
+    steps = trainer["max_steps"]
+    if steps is not None:
+        whole = steps % batches == 0
+        trainer["max_epochs"], trainer["max_steps"] = (steps // batches, None) if whole else (None, steps)
+    elif trainer["max_epochs"] is None:
+        raise Refused("trainer.max_epochs=null, trainer.max_steps=null: one of them must say when to stop.")
+
+
+def _settle_scheme(scheme: dict[str, Any]) -> None:
+    """Fields that the scheme's formula does not read, set to their defaults."""
+    fields = INITS[scheme["name"]].fields
+    if scheme["bias"] == "zeros":
+        scheme["bias_value"] = fields["bias_value"].default
+    if "nonlinearity" in scheme and scheme["gain"] != "default":
+        scheme["nonlinearity"] = fields["nonlinearity"].default
+    if "negative_slope" in scheme and scheme["nonlinearity"] != "leaky_relu":
+        scheme["negative_slope"] = fields["negative_slope"].default
 
 
 def schemes(config: Config) -> Iterator[tuple[str, dict[str, Any]]]:

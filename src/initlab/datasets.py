@@ -80,7 +80,21 @@ def load(option: Mapping[str, Any]) -> Data:
 
     The last few are kept, so that runs on the same data share its arrays, which are read-only for that reason.
     """
-    return _load(json.dumps({key: value for key, value in option.items() if key != "batch_size"}, sort_keys=True))
+    return _load(_key(option))
+
+
+def fingerprint(option: Mapping[str, Any]) -> str:
+    """The fingerprint of a complete option's data, remembered for as long as the process lives."""
+    return _fingerprint(_key(option))
+
+
+def _key(option: Mapping[str, Any]) -> str:
+    return json.dumps({key: value for key, value in option.items() if key != "batch_size"}, sort_keys=True)
+
+
+@functools.cache
+def _fingerprint(key: str) -> str:
+    return _load(key).fingerprint
 
 
 @functools.lru_cache(maxsize=16)

@@ -48,7 +48,7 @@ class Chunk(NamedTuple):
 def build_net(config: Config, data: Data) -> torch.nn.Module:
     """The run's architecture for this data. What torch draws for it is thrown away, its generator left untouched."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)  # torch.manual_seed would seed the GPUs too
         features = data.train.x.shape[1:]
         return ARCHS.build(config["arch"], features, data.outputs, lambda: ACTS.build(config["act"]))
 

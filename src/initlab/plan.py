@@ -20,7 +20,7 @@ from typing import Any
 from initlab.axes import Sweep, read
 from initlab.compose import Composer, select
 from initlab.config import Config, digest, key, schemes, typed
-from initlab.datasets import load
+from initlab.datasets import fingerprint
 from initlab.errors import Refused
 from initlab.product import jobs
 from initlab.specs import INITS, PER_RUN
@@ -81,8 +81,8 @@ class Plan:
 
     @property
     def id(self) -> str:
-        """Which runs these are, in any order: the same command finds the same plan."""
-        return digest(sorted(run.key for run in self.runs))
+        """Which runs these are and what they are called, in any order: the same command finds the same plan."""
+        return _plan_id(self.runs)
 
     @property
     def options(self) -> Mapping[str, Any]:
@@ -109,9 +109,9 @@ def _runs(composer: Composer, sweep: Sweep) -> Iterable[Run]:
         except Refused as refusal:
             where = f" (in the run {_label(job.choices)})" if job.choices else ""
             raise Refused(f"{refusal}{where}") from None
-        fingerprint = load(config["dataset"]).fingerprint
+        data = fingerprint(config["dataset"])
         name = _label(job.choices) or ",".join(config[group]["name"] for group in ("dataset", "arch", "act", "init"))
-        yield Run(_safe(name), key(config, fingerprint), job.choices, config, fingerprint)
+        yield Run(_safe(name), key(config, data), job.choices, config, data)
 
 
 def _distinct(runs: Iterable[Run]) -> tuple[tuple[Run, ...], list[str]]:
@@ -121,7 +121,9 @@ def _distinct(runs: Iterable[Run]) -> tuple[tuple[Run, ...], list[str]]:
     merged: Counter[str] = Counter()
     for run in runs:
         if (twin := kept.get(run.key)) is not None:
-            differing = {name: value for name, value in run.choices.items() if value != twin.choices[name]}
+            differing = {
+                name: value for name, value in run.choices.items() if _value(value) != _value(twin.choices[name])
+            }
             merged[f"{_label(differing)} is {_label({name: twin.choices[name] for name in differing})}"] += 1
             continue
         if names.setdefault(run.name.lower(), run.key) != run.key:  # some disks take a and A for one
@@ -165,12 +167,16 @@ def _folder(sweep: Sweep, axes: Sequence[Axis], runs: Sequence[Run]) -> Path:
         kind = "a sweep's folder" if sweep.multirun else "a single run's folder"
         raise Refused(f"hydra.{other}.dir: {kind} is hydra.{mine}.dir.")
     given = select(sweep.first, f"hydra.{mine}.dir")
-    if not given:
-        raise Refused(f"hydra.{mine}.dir: names no folder. Give one, or auto.")
+    if not given or not str(given).isprintable():
+        raise Refused(f"hydra.{mine}.dir={given!a}: names no folder. Give one, or auto.")
     if given != "auto":
         return Path(str(given))
-    readable = "-".join(sorted(axis.name.split(".")[-1] for axis in axes)) or runs[0].name.replace(",", "-")
-    return Path("outputs") / f"{_safe(readable)[:60]}-{digest(sorted(run.key for run in runs))[:8]}"
+    readable = "-".join(axis.name.split(".")[-1] for axis in axes) or runs[0].name.replace(",", "-")
+    return Path("outputs") / f"{_safe(readable)[:60]}-{_plan_id(runs)[:8]}"
+
+
+def _plan_id(runs: Iterable[Run]) -> str:
+    return digest(sorted([run.key, run.name] for run in runs))
 
 
 def _label(choices: Mapping[str, Any]) -> str:

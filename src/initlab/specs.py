@@ -82,7 +82,11 @@ INITS.declare(
         "a": Field(-2.0, Number()),
         "b": Field(2.0, Number()),
     },
-    constraint=Constraint("a < b", ("a", "b"), lambda f: f["a"] < f["b"]),
+    constraint=Constraint(
+        "a < b, and an interval not beyond 37 std from the mean, where nothing is left to draw",
+        ("a", "b", "mean", "std"),
+        lambda f: f["a"] < f["b"] and f["a"] - f["mean"] < 37 * f["std"] and f["mean"] - f["b"] < 37 * f["std"],
+    ),
 )
 INITS.declare("xavier_uniform", doc="U(-r, r), r = gain sqrt(6 / (fan_in + fan_out))", source=GLOROT, fields=GAIN)
 INITS.declare("xavier_normal", alias="xavier", doc="N(0, gain^2 2 / (fan_in + fan_out))", source=GLOROT, fields=GAIN)
@@ -166,7 +170,7 @@ DATASETS.declare(
     doc="a mixture of Gaussians: centres ~ N(0, separation^2 I), rows ~ N(centre, I)",
     task="classification",
     fields={
-        "samples": Field(2000, Integer(1)),
+        "samples": Field(2000, Integer(1, 10_000_000)),
         "features": Field(20, Integer(1)),
         "classes": Field(10, Integer(2)),
         "separation": Field(1.0, Number(ge=0), "standard deviation of the centres, in units of the rows'"),
@@ -178,7 +182,7 @@ DATASETS.declare(
     doc="y = a random tanh network of one hidden layer, of unit variance, plus noise",
     task="regression",
     fields={
-        "samples": Field(2000, Integer(2)),
+        "samples": Field(2000, Integer(2, 10_000_000)),
         "features": Field(20, Integer(1)),
         "width": Field(32, Integer(1), "hidden units of the teacher"),
         "noise": Field(0.1, Number(ge=0), "standard deviation"),

@@ -5,8 +5,8 @@
         store.commit(records, curves)                # a stack's results: durable, or not there
     read(folder)                                     # Sweep: the description, records, and curves on demand
 
-The journal decides what is done: one line a commit, `crc32 json`, written after everything that it speaks of. All
-else (result.json, results.csv, the event files) can be made again from it and the curves.
+The journal decides what is done: its line is written after everything that it speaks of. result.json, results.csv and
+the event files can be made again from it and the curves.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import json
 import os
 import shutil
 import socket
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,14 +25,17 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from initlab import journal
 from initlab.curves import Series, arrays
 from initlab.errors import FolderInUse, Refused
+from initlab.journal import Record
 from initlab.plan import Plan, Run
+from initlab.specs import SEEDS
 
 SCHEMA = 1
-OURS = ("sweep.json", "journal", "results.csv", "curves", "runs", "report", "lock")
-Record = dict[str, Any]
+OURS = ("sweep.json", "journal", "results.csv", "curves", "runs", "report")
 
 
 class Store:
@@ -50,15 +52,20 @@ class Store:
         folder = plan.folder
         folder.mkdir(parents=True, exist_ok=True)
         lock = _locked(folder / "lock")
-        if plan.options["fresh"]:
+        if plan.options["fresh"] and (folder / "sweep.json").exists():
             for name in OURS:
-                _remove(folder / name, keep=name == "lock")
-        _cut_torn_tail(folder / "journal")
+                _remove(folder / name)
+        journal.mend(folder / "journal")
         for part in ("curves", "runs"):
             (folder / part).mkdir(exist_ok=True)
         if not (folder / "sweep.json").exists():
             write(folder / "sweep.json", json.dumps(_sweep(plan, description), indent=1).encode())
-        return cls(plan, lock)
+        store = cls(plan, lock)
+        kept = {record.get("curves") for record in store.done.values()}
+        for file in (folder / "curves").iterdir():
+            if f"curves/{file.name}" not in kept:  # written, but never committed
+                _remove(file)
+        return store
 
     def __enter__(self) -> Store:
         return self
@@ -87,17 +94,8 @@ class Store:
             write(self.folder / "curves" / f"{stack}.npz", buffer.getvalue())
         for record in records:
             (self.folder / record["folder"] / "result.json").write_text(json.dumps(record, indent=1))
-        line = json.dumps({"schema": SCHEMA, "runs": records}, separators=(",", ":")).encode()
-        with (self.folder / "journal").open("ab") as file:
-            file.write(b"%08x %s\n" % (zlib.crc32(line), line))
-            file.flush()
-            os.fsync(file.fileno())
+        journal.append(self.folder / "journal", records)
         self.done |= {record["key"]: record for record in records}
-
-    def write_table(self) -> None:
-        """results.csv: one line a run, in the plan's order, of those that have a result."""
-        records = [self.done[run.key] for run in self.plan.runs if run.key in self.done]
-        write(self.folder / "results.csv", table(records).encode())
 
 
 @dataclass(frozen=True)
@@ -108,29 +106,27 @@ class Sweep:
     description: dict[str, Any]
     records: list[Record]
 
+    def curves(self, record: Record) -> dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]]:
+        """A run's curves: metric -> (steps [T], values [T])."""
+        with np.load(self.folder / record["curves"], allow_pickle=False) as file:
+            (row,) = np.flatnonzero(file["key"] == record["key"])
+            metrics = [name for name in file.files if f"{name}.step" in file.files]
+            return {metric: (file[f"{metric}.step"], file[metric][row]) for metric in metrics}
+
 
 def read(folder: Path) -> Sweep:
     """A sweep's folder. Raises Refused if it is none."""
-    if not (folder / "sweep.json").is_file():
+    if (description := _description(folder)) is None:
         raise Refused(f"{folder}: no sweep's folder, as it has no sweep.json.")
-    description = json.loads((folder / "sweep.json").read_text())
-    done = {record["key"]: record for record in journal(folder)}
+    done = journal.read(folder / "journal")
     return Sweep(folder, description, [done[run["key"]] for run in description["runs"] if run["key"] in done])
 
 
-def journal(folder: Path) -> list[Record]:
-    """The records of all commits, the latest of each key. Raises Refused for damage before the last line."""
-    path = folder / "journal"
-    if not path.exists():
-        return []
-    lines = path.read_bytes().split(b"\n")
-    records: dict[str, Record] = {}
-    for number, line in enumerate(lines, 1):
-        if (content := _checked(line)) is not None:
-            records |= {record["key"]: record for record in json.loads(content)["runs"]}
-        elif number < len(lines) - 1:  # a last line that is torn was never committed
-            raise Refused(f"{path}: line {number} is damaged (its checksum is wrong). sweep.fresh=true starts anew.")
-    return list(records.values())
+def write_table(folder: Path) -> None:
+    """results.csv: one line a run that has a result, in the plan's order. Left alone if it says so already."""
+    content, path = table(read(folder).records).encode(), folder / "results.csv"
+    if not path.exists() or path.read_bytes() != content:
+        write(path, content)
 
 
 def check(plan: Plan) -> None:
@@ -140,12 +136,12 @@ def check(plan: Plan) -> None:
         return
     if not folder.is_dir():
         raise Refused(f"{folder}: is a file; the results need a folder.")
-    if not (folder / "sweep.json").exists():
-        foreign = sorted(item.name for item in folder.iterdir() if item.name not in OURS)
+    held = _description(folder)
+    if held is None:
+        foreign = sorted(item.name for item in folder.iterdir() if not _left_by_a_crash(item))
         if foreign:
             raise Refused(f"{folder}: holds {', '.join(foreign[:3])}, and is no sweep's folder. Choose another.")
         return
-    held = json.loads((folder / "sweep.json").read_text())
     if held["plan"] != plan.id and not plan.options["fresh"]:
         axes = " x ".join(f"{axis['name']} ({len(axis['values'])})" for axis in held["axes"]) or "a single run"
         mine = " x ".join(f"{axis.name} ({len(axis.values)})" for axis in plan.axes) or "a single run"
@@ -155,10 +151,30 @@ def check(plan: Plan) -> None:
         )
 
 
+def _left_by_a_crash(item: Path) -> bool:
+    """What may lie in a folder of ours before its sweep.json does."""
+    empty = item.name in ("curves", "runs") and item.is_dir() and not any(item.iterdir())
+    return empty or item.name in ("lock", "sweep.json.tmp")
+
+
+def _description(folder: Path) -> dict[str, Any] | None:
+    """sweep.json, or None if there is none. Raises Refused if it is not one of ours."""
+    path = folder / "sweep.json"
+    if not path.exists():
+        return None
+    try:
+        description = json.loads(path.read_text())
+    except ValueError:
+        description = None
+    if not isinstance(description, dict) or not {"schema", "plan", "axes", "runs"} <= description.keys():
+        raise Refused(f"{path}: is not a sweep's description, or damaged. Choose another folder.")
+    return description
+
+
 def settled(plan: Plan) -> dict[str, Record]:
     """The records of the plan's folder that need no training: all, less the failed ones with sweep.retry=failed."""
     retried = "failed" if plan.options["retry"] == "failed" else None
-    return {record["key"]: record for record in journal(plan.folder) if record["status"] != retried}
+    return {k: record for k, record in journal.read(plan.folder / "journal").items() if record["status"] != retried}
 
 
 def finished(plan: Plan) -> bool:
@@ -215,12 +231,11 @@ def _sweep(plan: Plan, description: Mapping[str, Any]) -> dict[str, Any]:
         "plan": plan.id,
         **description,
         "axes": axes,
-        "runs": [{"key": run.key, "name": run.name} for run in plan.runs],
+        "runs": [{"key": run.key, "name": run.name, "data": run.fingerprint} for run in plan.runs],
         "stacks": [
             {"id": stack.id, "width": len(stack.runs), "keys": [run.key for run in stack.runs]} for stack in plan.stacks
         ],
-        "data": {run.config["dataset"]["name"]: run.fingerprint for run in plan.runs},
-        "seeds": sorted({run.config["seed"] for run in plan.runs}),
+        "seeds": {name: sorted({run.config[name] for run in plan.runs}) for name in SEEDS},
     }
 
 
@@ -229,21 +244,6 @@ def _yaml(run: Run) -> str:
 
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # libyaml's is ten times faster
     return str(yaml.dump({"schema": SCHEMA, "key": run.key} | run.config, Dumper=dumper, sort_keys=False))
-
-
-def _checked(line: bytes) -> bytes | None:
-    crc, _, content = line.partition(b" ")
-    return content if content and crc == b"%08x" % zlib.crc32(content) else None
-
-
-def _cut_torn_tail(path: Path) -> None:
-    """Drop an unfinished last line, so that the next commit does not grow onto it."""
-    if not path.exists():
-        return
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        os.truncate(path, whole)
 
 
 def _locked(path: Path) -> int:
@@ -260,10 +260,9 @@ def _locked(path: Path) -> int:
     return lock
 
 
-def _remove(path: Path, keep: bool = False) -> None:
-    if keep or path.is_symlink():
-        return
-    if path.is_dir():
+def _remove(path: Path) -> None:
+    """Remove a file, a folder, or a link, never what a link points at."""
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from initlab.journal import Record
 from initlab.plan import Plan
-from initlab.store import Record, read
+from initlab.store import read
 
 DRY_RUN_ROWS = 20
 
@@ -44,9 +45,9 @@ def dry_run(plan: Plan) -> str:
 def results(folder: Path) -> str:
     """The table of a folder's runs, best first, the failed with their reason, and the next command."""
     records = read(folder).records
-    metric = next((m for m in ("val/accuracy", "val/r2") if any(m in r["final"] for r in records)), "val/accuracy")
-    ranked = sorted(records, key=lambda r: (r["final"].get(metric) is None, -(r["final"].get(metric) or 0.0)))
-    measured = [metric, "val/loss", metric.replace("val", "test")]
+    metrics = list(dict.fromkeys(r["metric"] for r in records if "metric" in r)) or ["val/accuracy"]
+    ranked = sorted(records, key=_rank)
+    measured = [*metrics, "val/loss", *(metric.replace("val", "test") for metric in metrics)]
     axes = list(ranked[0]["axes"]) if ranked and ranked[0]["axes"] else ["name"]
     header = [*axes, "status", *measured, "seconds"]
     rows = [
@@ -83,6 +84,12 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
         cells = [cell.rjust(w) if n else cell.ljust(w) for cell, w, n in zip(row, widths, numeric, strict=True)]
         lines.append("  ".join(cells).rstrip())
     return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+
+
+def _rank(record: Record) -> tuple[bool, float]:
+    """Best first, by the run's own metric; what has none comes last."""
+    value = record["final"].get(record.get("metric"))
+    return value is None, -(value or 0.0)
 
 
 def _of(record: Record, axis: str) -> Any:

@@ -21,16 +21,17 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from initlab import events
 from initlab.apply import slots, unmatched
 from initlab.curves import Series
 from initlab.datasets import Data, load
 from initlab.errors import Refused
+from initlab.journal import Record
 from initlab.module import StackModule, build_net
 from initlab.plan import Plan, Run, Stack
-from initlab.store import Record, Store
+from initlab.store import Store, write, write_table
 
 Say = Callable[[str], None]
 
@@ -63,26 +64,33 @@ def run(plan: Plan, store: Store, say: Say = print) -> Counter[str]:
             continue
         began = time.perf_counter()
         _attempt(Stack(pending), store, say)
-        store.write_table()
+        write_table(plan.folder)
         say(f"stack {i} of {len(plan.stacks)}: {len(pending)} runs in {time.perf_counter() - began:.1f} s")
     return Counter(store.done[run.key]["status"] for run in plan.runs)
 
 
 def _attempt(stack: Stack, store: Store, say: Say) -> None:
+    raised = _raised(stack, store, say)
+    if raised is None:
+        return
+    if len(stack.runs) == 1:
+        _fail(stack.runs[0], raised, store, say)
+        return
+    say(f"  a stack of {len(stack.runs)} raised; trying its halves")
+    middle = len(stack.runs) // 2
+    for half in (stack.runs[:middle], stack.runs[middle:]):
+        _attempt(Stack(half), store, say)
+
+
+def _raised(stack: Stack, store: Store, say: Say) -> str | None:
+    """Train a stack; the traceback if it raises. As text: the exception itself would keep the stack's tensors alive."""
     try:
         _train(stack, store, say)
-    except Refused:
-        raise
     except OSError:
         raise  # the disk's trouble is the command's, not the run's
-    except Exception as error:
-        if len(stack.runs) > 1:
-            middle = len(stack.runs) // 2
-            say(f"  a stack of {len(stack.runs)} raised {type(error).__name__}; trying its halves")
-            _attempt(Stack(stack.runs[:middle]), store, say)
-            _attempt(Stack(stack.runs[middle:]), store, say)
-            return
-        _fail(stack.runs[0], store, say)
+    except Exception:
+        return traceback.format_exc()
+    return None
 
 
 def _train(stack: Stack, store: Store, say: Say) -> None:
@@ -100,7 +108,7 @@ def _train(stack: Stack, store: Store, say: Say) -> None:
     diverged = module.state.diverged_at.cpu().numpy()
     curves = {metric: series.blank(diverged) for metric, series in module.curves.whole().items()}
     seconds = (time.perf_counter() - began) / len(stack.runs)
-    store.commit([_record(i, r, module, curves, seconds) for i, r in enumerate(stack.runs)], stack.id, curves)
+    store.commit([_record(i, r, stack.id, module, curves, seconds) for i, r in enumerate(stack.runs)], stack.id, curves)
 
 
 def fit(module: StackModule) -> None:
@@ -143,10 +151,10 @@ def _write_events(module: StackModule, folders: Sequence[Path]) -> None:
 def _save_weights(module: StackModule, folders: Sequence[Path]) -> None:
     stacked = {name: tensor.detach().cpu() for name, tensor in (module.state.params | module.state.buffers).items()}
     for r, folder in enumerate(folders):
-        save_file({name: tensor[r].contiguous() for name, tensor in stacked.items()}, folder / "weights.safetensors")
+        write(folder / "weights.safetensors", save({name: tensor[r].contiguous() for name, tensor in stacked.items()}))
 
 
-def _record(i: int, run: Run, module: StackModule, curves: Mapping[str, Series], seconds: float) -> Record:
+def _record(i: int, run: Run, stack: str, module: StackModule, curves: Mapping[str, Series], seconds: float) -> Record:
     step = int(module.state.diverged_at[i])
     tensors = ["loss", *module.state.params]
     record = _base(run) | {
@@ -157,7 +165,10 @@ def _record(i: int, run: Run, module: StackModule, curves: Mapping[str, Series],
         "samples": (step - 1 if step else module.state.t) * module.batch_size,
         "seconds": round(seconds, 4),
         "initial_weights": module.initial_hashes[i],
-        "device": str(module.device),
+        "device": str(module.state.alive.device),
+        "metric": f"val/{module.data.metric}",
+        "curves": f"curves/{stack}.npz",
+        "data": run.fingerprint,
     }
     if step:
         record["diverged"] = {"step": step, "first": tensors[int(module.state.diverged_in[i])]}
@@ -179,10 +190,10 @@ def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _fail(run: Run, store: Store, say: Say) -> None:
+def _fail(run: Run, raised: str, store: Store, say: Say) -> None:
     folder = store.begin(run)
-    (folder / "traceback.txt").write_text(traceback.format_exc())
-    reason = traceback.format_exc().strip().splitlines()[-1]
+    (folder / "traceback.txt").write_text(raised)
+    reason = raised.strip().splitlines()[-1]
     say(f"  {run.name} failed: {reason} (see {folder / 'traceback.txt'})")
     record = _base(run) | {"status": "failed", "error": reason, "traceback": f"runs/{run.name}/traceback.txt"}
     store.commit([record | {"final": {}, "best": {}, "steps": 0, "samples": 0, "seconds": 0.0}], "", None)

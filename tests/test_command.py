@@ -164,7 +164,7 @@ def test_fresh_starts_anew_and_another_sweep_is_refused(tmp_path: Path) -> None:
     refused = command(*QUICK, "seed=1", here, cwd=tmp_path, rc=2)
     assert refused.stderr.startswith("refused: ") and "holds another sweep" in refused.stderr
     command(*QUICK, "seed=1", here, "sweep.fresh=true", cwd=tmp_path)
-    assert json.loads((tmp_path / "here" / "sweep.json").read_text())["seeds"] == [1]
+    assert json.loads((tmp_path / "here" / "sweep.json").read_text())["seeds"]["seed"] == [1]
 
 
 def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:

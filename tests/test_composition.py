@@ -87,6 +87,8 @@ AGREED = [
     ("-m", "~act", "init=xavier,zeros"),
     ("-m", "+init@other=xavier,zeros", "init=xavier,zeros"),
     ("-m", "++init={gain:1},{gain:2}", "seed=1,2"),
+    ("-m", "init.gain=1,2", "init={gain:3},{bias:uniform}"),
+    ("-m", "init.gain=1,2", "init={gain:3},xavier"),
 ]
 
 

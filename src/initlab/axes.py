@@ -57,6 +57,10 @@ class Sweep:
         picked = (choices.get(o.get_key_element()) if o.is_sweep_override() else o for o in self.overrides)
         return [o for o in picked if o is not None]
 
+    def alternatives(self, override: Override) -> tuple[Override, ...]:
+        """What an override stands for in one job or another: itself, or the elements of its axis."""
+        return next((axis.elements for axis in self.axes if axis.override is override), (override,))
+
 
 def read(composer: Composer, lines: Iterable[str], multirun: bool) -> Sweep:
     """The sweep that these words declare; a single run is a sweep without axes. Raises Refused."""

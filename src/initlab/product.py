@@ -55,7 +55,11 @@ def jobs(composer: Composer, sweep: Sweep) -> Iterator[Job]:
 def _is_plain_value(composer: Composer, sweep: Sweep, axis: Axis) -> bool:
     """`key=1,2` of a field that no other override touches, above or below."""
     key = axis.override.key_or_group
-    others = [o.key_or_group for o in sweep.overrides if o is not axis.override and not composer.sets_group(o)]
+    others = [
+        o.key_or_group
+        for o in sweep.overrides
+        if o is not axis.override and not all(composer.sets_group(e) for e in sweep.alternatives(o))
+    ]
     return (
         axis.override.type is OverrideType.CHANGE
         and axis.override.package is None

@@ -117,12 +117,12 @@ def _train(root: Path, composer: Any, args: Namespace, argv: list[str]) -> int:
 
     plan = planning.make(composer, args.overrides, args.multirun)
     store.check(plan)
+    if any(run.config["init"]["rules"] or run.config["trainer"]["accelerator"] == "gpu" for run in plan.runs):
+        from initlab.train import check  # only the nets and the machine can tell
+
+        check(plan)
     print(tables.summary(plan))
     if plan.options["dry_run"]:
-        if any(run.config["init"]["rules"] or run.config["trainer"]["accelerator"] == "gpu" for run in plan.runs):
-            from initlab.train import check  # only the nets and the machine can tell
-
-            check(plan)
         print(tables.dry_run(plan))
         return 0
     if store.finished(plan):
@@ -139,7 +139,6 @@ def _run(root: Path, plan: Plan, argv: list[str]) -> None:
     from initlab.record import describe
     from initlab.store import Store
 
-    train.check(plan)
     with Store.open(plan, describe(root, argv)) as opened:
         train.run(plan, opened)
 

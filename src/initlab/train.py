@@ -65,9 +65,8 @@ def run(plan: Plan, store: Store, say: Say = print) -> Counter[str]:
         began = time.perf_counter()
         _attempt(Stack(pending), store, say)
         write_table(plan.folder)
-        say(
-            f"stack {i} of {len(plan.stacks)}: {len(pending)} {'run' if len(pending) == 1 else 'runs'} in {time.perf_counter() - began:.1f} s"
-        )
+        count = f"{len(pending)} run{'s' if len(pending) > 1 else ''}"
+        say(f"stack {i} of {len(plan.stacks)}: {count} in {time.perf_counter() - began:.1f} s")
     return Counter(store.done[run.key]["status"] for run in plan.runs)
 
 

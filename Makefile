@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SWEEP := init=xavier,kaiming act=relu,tanh
 
-.PHONY: sweep test check format battery gpu-check clean
+.PHONY: sweep test check format battery torture gpu-check clean
 
 sweep: .venv/installed
 	$(BIN)/python train.py -m $(SWEEP)
@@ -22,6 +22,9 @@ format: .venv/installed-dev
 
 battery: .venv/installed-dev  ## the long tests, beside what `make test` runs
 	$(BIN)/python -m pytest -n auto -q -m battery
+
+torture: .venv/installed-dev  ## kills, signals, failing disks and hostile folders, in their hundreds
+	$(BIN)/python -m pytest -n auto -q -m torture
 
 gpu-check: .venv/installed  ## what the tests prove on a CPU, on this machine's GPU
 	$(BIN)/python scripts/gpu_check.py

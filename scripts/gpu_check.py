@@ -23,10 +23,10 @@ import torch
 from initlab.config import Config, typed
 from initlab.datasets import Data, Part
 from initlab.errors import Refused
+from initlab.folder import read
 from initlab.module import Chunk, StackModule
 from initlab.registry import Registry
 from initlab.specs import ACTS, ARCHS, INITS, OPTIMIZERS
-from initlab.store import read
 from initlab.streams import uniforms
 
 ROOT = Path(__file__).parents[1]

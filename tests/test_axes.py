@@ -17,9 +17,9 @@ from initlab.command import main
 from initlab.compose import Composer
 from initlab.design import Design, same
 from initlab.errors import Refused
+from initlab.folder import read as read_folder
 from initlab.plan import Plan, make
 from initlab.product import jobs
-from initlab.store import read as read_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 COMPOSER = Composer(ROOT / "conf")

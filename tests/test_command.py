@@ -20,8 +20,8 @@ import yaml
 from safetensors.numpy import load_file
 
 from initlab import events, hparams
+from initlab.folder import read
 from initlab.specs import INITS
-from initlab.store import read
 from tensorboard_server import ask, post, rows, serve, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent

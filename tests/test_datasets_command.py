@@ -15,9 +15,9 @@ import pytest
 from initlab.compose import Composer
 from initlab.config import key, typed
 from initlab.datasets import fingerprint, load
+from initlab.folder import read
 from initlab.module import StackModule
 from initlab.plan import make
-from initlab.store import read
 from initlab.train import fit
 from test_datasets_images import idx_folder, zipped
 

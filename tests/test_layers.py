@@ -18,7 +18,7 @@ SRC = Path(__file__).parents[1] / "src" / "initlab"
 ORDER = [
     ["errors", "streams", "curves", "events"],
     ["fields", "journal"],
-    ["rules", "own"],
+    ["rules", "own", "folder"],
     ["registry"],
     ["specs.checks"],
     ["specs.init", "specs.act", "specs.arch", "specs.dataset", "specs.optimizer", "specs.sections"],
@@ -76,7 +76,7 @@ PLANNING = [
     "datasets",
     "plan",
 ]
-READING = ["difference", "curves", "journal", "store", "tables", "record", "events", "hparams", "progress"]
+READING = ["difference", "curves", "journal", "folder", "store", "tables", "record", "events", "hparams", "progress"]
 # What makes a net, its weights and its training: given typed options, it knows neither Hydra nor the disk.
 COMPUTING = [
     "laws",

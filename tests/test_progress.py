@@ -18,10 +18,10 @@ from rich.console import Console
 from initlab import plan as planning
 from initlab import progress
 from initlab.compose import Composer
+from initlab.folder import read
 from initlab.journal import Record
 from initlab.plan import Plan, Run
 from initlab.progress import Progress, Region, duration, watch
-from initlab.store import read
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -12,6 +12,7 @@ from initlab import journal, plan, store
 from initlab.compose import Composer
 from initlab.curves import Series
 from initlab.errors import FolderInUse, Refused
+from initlab.folder import read
 from initlab.plan import Plan
 from initlab.store import Store
 
@@ -87,7 +88,7 @@ def test_every_flipped_byte_of_a_journal_is_noticed(tmp_path: Path) -> None:
 def test_a_commit_is_read_back_with_its_curves(tmp_path: Path) -> None:
     with Store.open(made(tmp_path / "s"), {}) as opened:
         complete(opened)
-    found = store.read(tmp_path / "s")
+    found = read(tmp_path / "s")
     assert [r["name"] for r in found.records] == ["init=xavier", "init=kaiming"]
     steps, values = found.curves(found.records[1])["val/loss"]
     assert steps.tolist() == [1, 2] and values.tolist() == [2.0, 1.5]

@@ -166,7 +166,7 @@ def _run(root: Path, plan: Plan, argv: list[str]) -> None:
 
 
 def _exit_code(plan: Plan) -> int:
-    from initlab.store import read
+    from initlab.folder import read
 
     return 3 if any(record["status"] == "failed" for record in read(plan.folder).records) else 0
 

@@ -26,8 +26,8 @@ from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 
 from initlab import events
+from initlab.folder import Sweep, read
 from initlab.journal import Record
-from initlab.store import Sweep, read
 
 FILE_NAME = f"{events.FILE_NAME}.hparams"
 STATUSES = ("done", "diverged", "failed")

@@ -3,7 +3,6 @@
     with Store.open(plan, command) as store:         # one writer at a time
         store.done                                   # {key: record} of the runs that need no training
         store.commit(records, curves)                # a stack's results: durable, or not there
-    read(folder)                                     # Sweep: the description, records, and curves on demand
 
 The journal decides what is done: its line is written after everything that it speaks of. result.json, results.csv and
 the event files can be made again from it and the curves.
@@ -19,18 +18,17 @@ import os
 import shutil
 import socket
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from initlab import journal
 from initlab.curves import Series, arrays
 from initlab.difference import difference
 from initlab.errors import FolderInUse, Refused
+from initlab.folder import description_of, read
 from initlab.journal import Record
 from initlab.plan import Plan, Run
 from initlab.specs import SEEDS
@@ -100,30 +98,6 @@ class Store:
         self.done |= {record["key"]: record for record in records}
 
 
-@dataclass(frozen=True)
-class Sweep:
-    """A folder as read: `description` is sweep.json, `records` one a finished run, in the plan's order."""
-
-    folder: Path
-    description: dict[str, Any]
-    records: list[Record]
-
-    def curves(self, record: Record) -> dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]]:
-        """A run's curves: metric -> (steps [T], values [T])."""
-        with np.load(self.folder / record["curves"], allow_pickle=False) as file:
-            (row,) = np.flatnonzero(file["key"] == record["key"])
-            metrics = [name for name in file.files if f"{name}.step" in file.files]
-            return {metric: (file[f"{metric}.step"], file[metric][row]) for metric in metrics}
-
-
-def read(folder: Path) -> Sweep:
-    """A sweep's folder. Raises Refused if it is none."""
-    if (description := _description(folder)) is None:
-        raise Refused(f"{folder}: no sweep's folder, as it has no sweep.json.")
-    done = journal.read(folder / "journal")
-    return Sweep(folder, description, [done[run["key"]] for run in description["runs"] if run["key"] in done])
-
-
 def write_table(folder: Path) -> None:
     """results.csv: one line a run that has a result, in the plan's order. Left alone if it says so already."""
     content, path = table(read(folder).records).encode(), folder / "results.csv"
@@ -138,7 +112,7 @@ def check(plan: Plan) -> None:
         return
     if not folder.is_dir():
         raise Refused(f"{folder}: is a file; the results need a folder.")
-    held = _description(folder)
+    held = description_of(folder)
     if held is None:
         foreign = sorted(item.name for item in folder.iterdir() if not _left_by_a_crash(item))
         if foreign:
@@ -155,20 +129,6 @@ def _left_by_a_crash(item: Path) -> bool:
     """What may lie in a folder of ours before its sweep.json does."""
     empty = item.name in ("curves", "runs") and item.is_dir() and not any(item.iterdir())
     return empty or item.name in ("lock", "sweep.json.tmp")
-
-
-def _description(folder: Path) -> dict[str, Any] | None:
-    """sweep.json, or None if there is none. Raises Refused if it is not one of ours."""
-    path = folder / "sweep.json"
-    if not path.exists():
-        return None
-    try:
-        description = json.loads(path.read_text())
-    except ValueError:
-        description = None
-    if not isinstance(description, dict) or not {"schema", "plan", "axes", "runs"} <= description.keys():
-        raise Refused(f"{path}: is not a sweep's description, or damaged. Choose another folder.")
-    return description
 
 
 def settled(plan: Plan) -> dict[str, Record]:

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from initlab.folder import read
 from initlab.journal import Record
 from initlab.plan import Axis, Plan
-from initlab.store import missing, read
+from initlab.store import missing
 
 DRY_RUN_ROWS = 20
 BEST_ROWS, WORST_ROWS, ODD_ROWS = 20, 3, 10

@@ -138,12 +138,17 @@ def torch_optimizer(config: Config, net: nn.Module) -> tuple[torch.optim.Optimiz
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 
-def train_plainly(config: Config, data: Data, order: Callable[[int, int, str, str], Any]) -> dict[str, Any]:
-    """One run, alone: its initial weights, batches, losses and gradient norms of every step, and the trained net."""
+def train_plainly(
+    config: Config, data: Data, order: Callable[[int, int, str, str], Any], net: nn.Module | None = None
+) -> dict[str, Any]:
+    """One run, alone: its initial weights, batches, losses and gradient norms of every step, and the trained net.
+
+    The net is written out above, or the one that is given.
+    """
     x, y = torch.tensor(data.train.x).double(), torch.tensor(data.train.y)
     regression = data.task == "regression"
     y = y.double() if regression else y
-    net = {"mlp": Plain, "cnn": PlainConv}[config["arch"]["name"]](config, data).double()
+    net = (net or {"mlp": Plain, "cnn": PlainConv}[config["arch"]["name"]](config, data)).double()
     drawn = draw(slots(net), config["init"], config["act"], config["init_seed"])
     with torch.no_grad():
         for name, p in net.named_parameters():

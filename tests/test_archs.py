@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 import initlab.archs  # noqa: F401  (the functions join the registry)
 from conftest import small
+from initlab.apply import initialize
 from initlab.compose import Composer
 from initlab.config import typed
 from initlab.datasets import load
@@ -169,6 +170,37 @@ def test_a_conv_net_learns() -> None:
     accuracy = module.curves.whole()["test/accuracy"].values[:, -1]
     # 60 rows: a guesser of 3 classes is right in more than 45 with a probability of 1e-12
     assert (accuracy > 0.75).all(), accuracy
+
+
+def test_a_residual_net_is_a_sum_of_branches() -> None:
+    """Written out: h + a W2 act(norm2 W1 act(norm1 h)) per block, and the readout of act(norm h)."""
+    x = torch.randn(7, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    option = ARCHS.typed({"name": "resmlp", "depth": 2, "width": 6, "norm": "layer", "residual": "scale"})
+    net: Any = initialize(ARCHS.build(option, (5,), 3, nn.Tanh).double(), "xavier", bias="normal")
+    with torch.no_grad():
+        for i, block in enumerate(net.blocks):
+            block.scale.fill_(0.5 + i)
+    h = net.stem(x)
+    for block in net.blocks:
+        branch = block.branch
+        inner = branch.fc1(torch.tanh(torch.layer_norm(h, (6,))))
+        h = h + block.scale * branch.fc2(torch.tanh(torch.layer_norm(inner, (6,))))
+    torch.testing.assert_close(net(x), net.readout(torch.tanh(torch.layer_norm(h, (6,)))))
+
+
+def test_fixup_has_numbers_before_each_activation_and_layer_in_place_of_biases() -> None:
+    option = ARCHS.typed({"name": "resmlp", "depth": 1, "width": 6, "residual": "fixup"})
+    net: Any = ARCHS.build(option, (5,), 3, nn.Tanh).double()
+    branch = " ".join(name for name, _ in net.blocks[0].branch.named_children())
+    assert branch == "shift1_in act1 shift1_out fc1 shift2_in act2 shift2_out fc2"
+    assert net.blocks[0].branch.fc1.bias is None and net.readout.bias is not None
+    with torch.no_grad():
+        for i, (_, module) in enumerate(net.blocks[0].branch.named_children()):
+            if hasattr(module, "shift"):
+                module.shift.fill_(0.1 * (i + 1))
+    h, (w1, w2) = torch.randn(4, 6).double(), (net.blocks[0].branch.fc1.weight, net.blocks[0].branch.fc2.weight)
+    inner = (torch.tanh(h + 0.1) + 0.3) @ w1.T
+    torch.testing.assert_close(net.blocks[0](h), h + (torch.tanh(inner + 0.5) + 0.7) @ w2.T)
 
 
 class Scaled(nn.Module):

@@ -6,6 +6,7 @@ The other side of each comparison is the plain program of `plain.py`.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import product
 from typing import Any
 
@@ -18,11 +19,12 @@ from torch.nn import functional as F
 from conftest import small
 from initlab.config import Config
 from initlab.datasets import Data, load
-from initlab.module import StackModule
+from initlab.module import StackModule, build_net
 from initlab.specs import ACTS, ARCHS
 from initlab.step import _clipped
 from initlab.streams import permutation
 from initlab.train import fit
+from nets import data_for, small_arch
 from plain import STEPS, images, train_plainly
 
 OPTIMIZERS: dict[str, dict[str, Any]] = {
@@ -128,10 +130,21 @@ def test_a_conv_net_equals_the_plain_program(
     _compare([config | {"arch": ARCHS.typed(arch)} for config in runs(2, norm, slow, {})], images())
 
 
-def _compare(configs: list[Config], data: Data | None = None) -> list[dict[str, Any]]:
+@pytest.mark.parametrize("arch", ARCHS)
+def test_every_architecture_equals_itself_alone(arch: str) -> None:
+    """The plain program takes the net as it is, without vmap; what the net is, `test_archs` compares with torch's."""
+    option = small_arch(arch)
+    data = data_for(option)
+    configs = [config | {"arch": option} for config in runs(2, "none", SCHEDULED["clipped adam"], {})]
+    _compare(configs, data, lambda config: build_net(config, data))
+
+
+def _compare(
+    configs: list[Config], data: Data | None = None, net: Callable[[Config], nn.Module | None] = lambda _: None
+) -> list[dict[str, Any]]:
     """Every number of every run; what the plain program says of each."""
     data = data or load(configs[0]["dataset"])
-    plains = [train_plainly(config, data, permutation) for config in configs]
+    plains = [train_plainly(config, data, permutation, net(config)) for config in configs]
     initial = _drawn(configs, data)
     module = stack_of(configs, data)
     curves = module.curves.whole()

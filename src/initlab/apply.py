@@ -4,7 +4,8 @@
     draw(slots(model), option, act={"name": "relu"}, seed=0)          # {name: float64 tensor}, the net left alone
 
 A weight (two or more dimensions) takes the scheme's law, a bias the scheme's `bias`; norms start as the identity
-(weight 1, bias 0); what is none of these (a learnable slope, a scale) keeps the value that its module gave it.
+(weight 1, bias 0); what is none of these (a learnable slope, a scale) keeps the value that its module gave it. A scheme
+can ask for more: what has a role of its fact ``decides`` takes its law, a bias or a lone number too.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import initlab.inits  # noqa: F401  (the functions join the registry)
 from initlab.errors import Refused
 from initlab.gains import critical_of
 from initlab.laws import Constant, Law, Normal, Symmetric, Weight
+from initlab.roles import WEIGHTLESS, Role, words
 from initlab.slots import Slot, slots
 from initlab.specs import ACTS, INITS
 from initlab.structured import Fixed
@@ -43,7 +45,7 @@ def draw(
     """
     drawn = {}
     for place in places:
-        if place.part == "kept":
+        if place.part == "kept" and not _decides(_scheme(place, option), place):
             continue
         weight = weight_of(place, act, seed, (received or {}).get(place.name))
         drawn[place.name] = law(place, option, weight).draw(weight)
@@ -54,17 +56,20 @@ def draw(
 
 def weight_of(place: Slot, act: Mapping[str, Any], seed: int, signal: float | None = None) -> Weight:
     fans_ = place.fan_in, place.fan_out
-    return Weight(place.name, place.shape, *fans_, act, seed, place.layer, place.groups, place.parts, signal)
+    return Weight(
+        place.name, place.shape, *fans_, act, seed, place.layer, place.groups, place.parts, signal, place.role
+    )
 
 
 def law(place: Slot, option: Mapping[str, Any], weight: Weight) -> Law:
     """What a place follows: its scheme's law, its scheme's bias law, or a norm's 1 or 0. Raises Refused."""
     scheme = _scheme(place, option)
-    if place.part == "bias":
-        return _bias(place, scheme, weight.act)
-    if place.part != "weight":
+    if place.part == "weight":
+        _check_shape(place, scheme)
+    elif not _decides(scheme, place):
+        if place.part == "bias":
+            return _bias(place, scheme, weight.act)
         return Constant(float(place.part == "norm_weight"))
-    _check_shape(place, scheme)
     made: Law | Tensor = INITS.build(scheme, weight)
     if not isinstance(made, Tensor):
         return made
@@ -86,12 +91,34 @@ def _bias(place: Slot, scheme: Mapping[str, Any], act: Mapping[str, Any]) -> Law
     return Constant(constant if word == "constant" else 0.0)
 
 
+def _decides(scheme: Mapping[str, Any], place: Slot) -> bool:
+    """Whether what is no weight follows the law of a scheme, or of a rule, that is for its role."""
+    if place.role is None:
+        return False
+    kind = place.role.kind
+    return kind in INITS[scheme["name"]].facts.get("decides", ()) or (kind in WEIGHTLESS and scheme.get("role") == kind)
+
+
 def check(model: nn.Module, option: Mapping[str, Any], act: Mapping[str, Any], x: Tensor | None) -> None:
     """Raises Refused for a scheme that cannot fill a weight of this net, or cannot follow the net to it."""
-    for place in slots(model):
+    places = slots(model)
+    for place in places:
         if place.part == "weight":
             _check_shape(place, _scheme(place, option))
+    _check_roles(places, option)
     signals(model, option, act, x)
+
+
+def _check_roles(places: Iterable[Slot], option: Mapping[str, Any]) -> None:
+    """Raises Refused for a scheme that needs a role which no layer of the net has."""
+    had = words(place.role for place in places)
+    for scheme in (option, *option["rules"]):
+        for word in INITS[scheme["name"]].facts.get("needs", ()):
+            if word not in had:
+                raise Refused(
+                    f"init={scheme['name']}: needs the role {word}, which no layer of this net has. A net declares its "
+                    f"roles: net.roles = {{'fc1': Role('input'), ...}}, or initialize(..., roles={{...}})."
+                )
 
 
 def _check_shape(place: Slot, scheme: Mapping[str, Any]) -> None:
@@ -104,12 +131,18 @@ def _check_shape(place: Slot, scheme: Mapping[str, Any]) -> None:
         )
 
 
-def signals(model: nn.Module, option: Mapping[str, Any], act: Mapping[str, Any], x: Tensor | None) -> dict[str, float]:
+def signals(
+    model: nn.Module,
+    option: Mapping[str, Any],
+    act: Mapping[str, Any],
+    x: Tensor | None,
+    roles: Mapping[str, Role] | None = None,
+) -> dict[str, float]:
     """Weight -> mean square of what it receives if all is drawn from its law; empty if no scheme asks for it.
 
     ``x`` are rows of data. Raises Refused where the net cannot be followed, see `walk`.
     """
-    named = {place.name: place for place in slots(model)}
+    named = {place.name: place for place in slots(model, roles)}
     asking = [p for p in named.values() if p.part == "weight" and INITS[_scheme(p, option)["name"]].facts.get("signal")]
     if not asking:
         return {}
@@ -143,19 +176,27 @@ def _scheme(place: Slot, option: Mapping[str, Any]) -> Mapping[str, Any]:
     """The scheme of a place: the first rule that names it, or else its weight, or else the run's own."""
     for name in (place.name, place.weight):
         for rule in option.get("rules", ()):
-            if _matches(rule, name, place.layer):
+            if _matches(rule, name, place):
                 return rule
     return option
 
 
-def _matches(rule: Mapping[str, Any], name: str, layer: str) -> bool:
-    return fnmatchcase(name, rule["param"]) if "param" in rule else rule["layer"] == layer
+def _matches(rule: Mapping[str, Any], name: str, place: Slot) -> bool:
+    if "param" in rule:
+        return fnmatchcase(name, rule["param"])
+    if "role" in rule:
+        return place.role is not None and rule["role"] == place.role.kind
+    return bool(rule["layer"] == place.layer)
 
 
 def unmatched(places: Iterable[Slot], rules: Sequence[Mapping[str, Any]]) -> list[int]:
-    """The numbers of the rules that name no weight and no bias of this net."""
-    named = [(p.name, p.layer) for p in places if p.part in ("weight", "bias")]
-    return [i for i, rule in enumerate(rules) if not any(_matches(rule, name, layer) for name, layer in named)]
+    """The numbers of the rules that decide on nothing of this net."""
+    named = list(places)
+
+    def decides(rule: Mapping[str, Any], place: Slot) -> bool:
+        return _matches(rule, place.name, place) and (place.part in ("weight", "bias") or _decides(rule, place))
+
+    return [i for i, rule in enumerate(rules) if not any(decides(rule, place) for place in named)]
 
 
 @torch.no_grad()
@@ -166,26 +207,31 @@ def initialize(
     act: str | Mapping[str, Any] = "relu",
     seed: int = 0,
     data: Tensor | None = None,
+    roles: Mapping[str, Role] | None = None,
     **fields: Any,
 ) -> M:
     """Initialise a net's parameters in place by a registered scheme, and return the net.
 
     ``fields`` are the scheme's own (gain, mode, ...) and bias, bias_value, rules; ``act`` is the activation that
     gain=torch, forward, backward and critical ask about; ``data`` [N, ...] are rows of what the net takes, for the
-    schemes that follow the signal (auto). The draw is float64, cast to each parameter's dtype and copied to its device;
-    it depends on (seed, parameter name, shape, scheme, data) alone. Raises Refused (a ValueError) for a name or a field
-    that is not there, a value out of range, a rule that matches nothing, or a weight that the scheme cannot fill.
+    schemes that follow the signal (auto); ``roles``, by names of modules or parameters, are what the layers are to the
+    net, for the schemes that ask (by default the net's attribute `roles`). The draw is float64, cast to each
+    parameter's dtype and copied to its device; it depends on (seed, parameter name, shape, scheme, role, data) alone.
+    Raises Refused (a ValueError) for a name or a field that is not there, a value out of range, a rule that matches
+    nothing, a role that the net lacks, or a weight that the scheme cannot fill.
 
         >>> initialize(torch.nn.Linear(20, 64), "kaiming", mode="fan_out", seed=1)
         Linear(in_features=20, out_features=64, bias=True)
     """
     option = INITS.typed({"name": init, **fields})
     activation = ACTS.typed({"name": act} if isinstance(act, str) else act)
-    places = slots(model)
+    places = slots(model, roles)
+    _check_roles(places, option)
     for i in unmatched(places, option["rules"]):
         known = ", ".join(place.name for place in places if place.part in ("weight", "bias"))
         raise Refused(f"init.rules[{i}]: matches no weight or bias. Known: {known}.")
     parameters = dict(model.named_parameters(remove_duplicate=False))
-    for name, value in draw(places, option, activation, seed, signals(model, option, activation, data)).items():
+    received = signals(model, option, activation, data, roles)
+    for name, value in draw(places, option, activation, seed, received).items():
         parameters[name].copy_(value)
     return model

@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from initlab import gains
+from initlab import gains, roles
 from initlab.datasets import sizes
 from initlab.errors import Refused, unknown
 from initlab.fields import typed_fields
@@ -65,9 +65,13 @@ def _settle(config: Config) -> None:
         arch["width"] = None
     if arch["name"] == "cnn":
         _settle_cnn(arch)
+    offers = {name: spec.facts.get("roles") for name, spec in ARCHS.items()}
     for where, scheme in schemes(config):
         _settle_scheme(scheme)
         gains.check(where, scheme, act)
+        if "role" in scheme:
+            roles.check(f"{where}.role={scheme['role']}", [scheme["role"]], arch, offers)
+        roles.check(f"{where}={scheme['name']}", INITS[scheme["name"]].facts.get("needs", ()), arch, offers)
     if arch.get("norm") == "batch" and data["batch_size"] < 2:
         raise Refused(
             "dataset.batch_size=1, arch.norm=batch: a batch of one has no variance to normalise by; take 2 or more."

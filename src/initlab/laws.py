@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from initlab.errors import Refused
+from initlab.roles import Role
 from initlab.streams import uniforms
 
 
@@ -27,7 +28,8 @@ class Weight:
     """A tensor to be drawn: [out, in, *kernel] as torch stores it, its fans per unit, its run and its layer's kind.
 
     ``parts`` are the projections that lie in it along dimension 0 (q, k and v; the gates of an LSTM), ``groups`` those
-    of a convolution; ``signal`` is the mean square of what it receives, where somebody has followed the net to there.
+    of a convolution; ``signal`` is the mean square of what it receives, where somebody has followed the net to there;
+    ``role`` is what its layer is to the net, where the net declares it.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Weight:
     groups: int = 1
     parts: int = 1
     signal: float | None = None
+    role: Role | None = None
 
     def uniform(self, stream: str = "") -> Tensor:
         """U(0, 1), float64, open at both ends: the same for every scheme under one seed, so comparisons are paired.

@@ -1,4 +1,4 @@
-"""The places of a net's parameters: what each is, its layer's kind, its shape and its fans.
+"""The places of a net's parameters: what each is, its layer's kind, its role, its shape and its fans.
 
 slots(nn.Linear(20, 64))[0]        # Slot("weight", part="weight", layer="linear", shape=(64, 20), fan_in=20, ...)
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from torch import nn
@@ -15,14 +15,15 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.parametrize import is_parametrized
 
-from initlab.errors import Refused
+from initlab.errors import Refused, unknown
+from initlab.roles import Role
 
 NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A parameter's place: its name, what it is, its layer's kind (see `rules.LAYERS`), shape and fans."""
+    """A parameter's place: its name, what it is, its layer's kind (see `rules.LAYERS`), shape, fans and role."""
 
     name: str
     part: Literal["weight", "bias", "norm_weight", "norm_bias", "kept"]
@@ -34,21 +35,30 @@ class Slot:
     parts: int = 1  # projections that lie in it along dimension 0
     weight: str = ""  # of a bias: the name of its weight
     padding: int | None = None  # of an embedding: the row that is zero and never trained
+    role: Role | None = None  # as the net declares it
 
 
-def slots(model: nn.Module) -> list[Slot]:
+def slots(model: nn.Module, roles: Mapping[str, Role] | None = None) -> list[Slot]:
     """The places of all parameters of a net, in its order; a tied one counts where it comes first.
 
-    Raises Refused for a parametrized layer, whose parameters are no longer its weight.
+    ``roles`` name modules or parameters; by default they are the net's own attribute `roles`, if it has one. Raises
+    Refused for a role of what is not there, and for a parametrized layer, whose parameters are no longer its weight.
     """
     names = {id(parameter): name for name, parameter in model.named_parameters()}
+    declared = getattr(model, "roles", {}) if roles is None else roles
+    known = [*(name for name, _ in model.named_modules()), *names.values()]
+    for name in declared:
+        if name not in known:
+            raise unknown(f"roles[{name!r}]", name, known[1:], "module or parameter")
     places = []
     for prefix, module in model.named_modules():
         if is_parametrized(module):
             raise Refused(f"{prefix or 'the net'}: is parametrized. Initialise it first, then parametrize it.")
         for leaf, parameter in module.named_parameters(recurse=False):
-            if names[id(parameter)] == (f"{prefix}.{leaf}" if prefix else leaf):
-                places.append(_slot(module, leaf, parameter, names))
+            name = f"{prefix}.{leaf}" if prefix else leaf
+            if names[id(parameter)] == name:
+                role = declared.get(name, declared.get(prefix))
+                places.append(replace(_slot(module, leaf, parameter, names), role=role))
     return places
 
 

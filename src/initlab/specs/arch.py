@@ -1,6 +1,7 @@
-"""The architectures: fields, defaults, ranges, and the data they fit. Their nets are in `archs.py`.
+"""The architectures: fields, defaults, ranges, the data they fit, the roles they declare. Their nets are in `archs`.
 
-The fact ``fits(option, features, given)`` of an architecture raises Refused for inputs of a shape that it cannot take.
+The fact ``fits(option, features, given)`` of an architecture raises Refused for inputs of a shape that it cannot take;
+``roles`` are the `roles.Offers` of its nets.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any
 from initlab.errors import Refused
 from initlab.fields import Constraint, Field, Integer, ListOf, OneOf
 from initlab.registry import Registry
+from initlab.roles import Offers
 
 
 def conv_sizes(option: Mapping[str, Any], features: Sequence[int], given: str = "the data") -> list[tuple[int, int]]:
@@ -44,6 +46,23 @@ def conv_sizes(option: Mapping[str, Any], features: Sequence[int], given: str = 
     return sizes
 
 
+NORM = Field("none", OneOf(("none", "batch", "layer")), "normalisation between a layer and its activation")
+CHAIN: Offers = {"input": {}, "hidden": {}, "readout": {}}
+# x + F(x), with what SkipInit and ReZero add to it, or what Fixup does
+RESIDUAL = Field(
+    "plain",
+    OneOf(("plain", "scale", "fixup")),
+    "plain: x + F(x); scale: x + a F(x), a learnable number a branch, 1 unless the scheme says otherwise; fixup: that, "
+    "and a learnable number added before each activation and each layer, whose biases they are",
+)
+BRANCHES: Offers = {
+    "input": {},
+    "hidden": {},
+    "readout": {},
+    "residual": {},
+    "branch_scale": {"residual": ("scale", "fixup")},
+    "branch_bias": {"residual": ("fixup",)},
+}
 ARCHS = Registry("arch")
 ARCHS.declare(
     "mlp",
@@ -54,8 +73,9 @@ ARCHS.declare(
         "sizes": Field(
             None, OneOf((None,), (ListOf(Integer(1)),)), "explicit hidden sizes, in place of depth and width"
         ),
-        "norm": Field("none", OneOf(("none", "batch", "layer")), "normalisation between a layer and its activation"),
+        "norm": NORM,
     },
+    roles=CHAIN,
 )
 ARCHS.declare(
     "cnn",
@@ -72,4 +92,18 @@ ARCHS.declare(
     },
     constraint=Constraint("an odd kernel", ("kernel",), lambda f: f["kernel"] % 2 == 1),
     fits=conv_sizes,
+    roles=CHAIN,
+)
+ARCHS.declare(
+    "resmlp",
+    doc="residual MLP, pre-activation: stem, blocks x + F(x) of fully connected layers, readout",
+    source="He et al. 2016, arXiv:1603.05027, fig. 4 e (the order of norm, activation and layer)",
+    fields={
+        "depth": Field(4, Integer(1), "residual blocks"),
+        "width": Field(64, Integer(1), "units of the stem and of every layer of a branch"),
+        "layers": Field(2, Integer(1), "fully connected layers of a branch"),
+        "norm": Field("none", OneOf(("none", "batch", "layer")), "before each activation, so none on the shortcut"),
+        "residual": RESIDUAL,
+    },
+    roles=BRANCHES,
 )

@@ -1,24 +1,40 @@
-"""The architectures: plain nn.Modules that take an activation and know nothing of schemes, stacks or training.
-
-    net = ARCHS.build({"name": "mlp", "depth": 2, "width": 32, ...}, (64,), 10, nn.ReLU)
-    net(x)                                                       # [B, 64] -> [B, 10]
-
-An architecture is a function of (shape of one input, number of outputs, factory of the activation).
-"""
+"""Chains of layers: fully connected and convolutional nets; and what the other architectures share with them."""
 
 from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from torch import nn
 
+from initlab.roles import Role
 from initlab.specs import ARCHS
 from initlab.specs.arch import conv_sizes
 
 Act = Callable[[], nn.Module]
+Norm = Literal["none", "batch", "layer"]
+
+
+class Net(nn.Sequential):
+    """Layers in their order, and what each is."""
+
+    def __init__(self, layers: OrderedDict[str, nn.Module], roles: Mapping[str, Role]) -> None:
+        super().__init__(layers)
+        self.roles = roles
+
+
+def vector_norm(norm: Norm, size: int) -> nn.Module:
+    """Of [B, size]: each feature over the rows, or each row over its features."""
+    return {"none": nn.Identity, "batch": nn.BatchNorm1d, "layer": nn.LayerNorm}[norm](size)
+
+
+def image_norm(norm: Norm, channels: int) -> nn.Module:
+    """Of [B, channels, H, W]: each channel over rows and pixels, or each row over channels and pixels."""
+    if norm == "layer":
+        return nn.GroupNorm(1, channels)
+    return nn.BatchNorm2d(channels) if norm == "batch" else nn.Identity()
 
 
 @ARCHS.register("mlp")
@@ -30,24 +46,23 @@ def mlp(
     depth: int,
     width: int | None,
     sizes: list[int] | None,
-    norm: Literal["none", "batch", "layer"],
+    norm: Norm,
 ) -> nn.Module:
     """flatten -> (fc -> norm -> act) for every hidden layer -> fc; [B, *features] -> [B, outputs].
 
     The layers are fc1 ... fcN as in the usual hand-written net; depth 0 is a linear model.
     """
     hidden: list[int] = sizes if sizes is not None else [width or 0] * depth
-    norms: dict[str, Callable[[int], nn.Module] | None] = {"none": None, "batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
     layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
     fan_in = math.prod(features)
     for i, size in enumerate(hidden, 1):
         layers[f"fc{i}"] = nn.Linear(fan_in, size)
-        if (make := norms[norm]) is not None:
-            layers[f"norm{i}"] = make(size)
+        if norm != "none":
+            layers[f"norm{i}"] = vector_norm(norm, size)
         layers[f"act{i}"] = act()
         fan_in = size
     layers[f"fc{len(hidden) + 1}"] = nn.Linear(fan_in, outputs)
-    return nn.Sequential(layers)
+    return Net(layers, _chain_roles([name for name in layers if name.startswith("fc")]))
 
 
 @ARCHS.register("cnn")
@@ -62,7 +77,7 @@ def cnn(
     pool: Literal["none", "max", "avg", "stride"],
     pool_every: int,
     padding_mode: Literal["zeros", "circular", "reflect"],
-    norm: Literal["none", "batch", "layer"],
+    norm: Norm,
     head: Literal["flatten", "mean"],
 ) -> nn.Module:
     """(conv -> norm -> act, then perhaps pool) for every conv layer -> head -> fc; [B, C, H, W] -> [B, outputs].
@@ -79,7 +94,7 @@ def cnn(
         stride = 2 if halved == "stride" else 1
         layers[f"conv{i}"] = nn.Conv2d(channels, width, kernel, stride, kernel // 2, padding_mode=padding_mode)
         if norm != "none":
-            layers[f"norm{i}"] = nn.BatchNorm2d(width) if norm == "batch" else nn.GroupNorm(1, width)
+            layers[f"norm{i}"] = image_norm(norm, width)
         layers[f"act{i}"] = act()
         if halved in ("max", "avg"):
             layers[f"pool{i}"] = nn.MaxPool2d(2) if halved == "max" else nn.AvgPool2d(2)
@@ -88,4 +103,9 @@ def cnn(
         layers["mean"] = nn.AdaptiveAvgPool2d(1)
     layers["flatten"] = nn.Flatten()
     layers["fc"] = nn.Linear(width if head == "mean" else width * pixels, outputs)
-    return nn.Sequential(layers)
+    return Net(layers, _chain_roles([*(name for name in layers if name.startswith("conv")), "fc"]))
+
+
+def _chain_roles(names: list[str]) -> dict[str, Role]:
+    """The first layer reads the data, the last is the readout; a lone one is that."""
+    return {name: Role("hidden") for name in names} | {names[0]: Role("input")} | {names[-1]: Role("readout")}

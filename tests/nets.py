@@ -1,0 +1,37 @@
+"""A small net of every architecture, and small data that it takes: for the tests that loop over the registry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from initlab.datasets import Data, load
+from initlab.errors import Refused
+from initlab.specs import ARCHS, DATASETS
+from plain import images
+
+SMALL = {"depth": 2, "width": 8, "layers": 2}
+
+
+def small_arch(name: str, **fields: Any) -> dict[str, Any]:
+    """The option, small where it has the fields."""
+    small = {field: value for field, value in SMALL.items() if field in ARCHS[name].fields}
+    return ARCHS.typed({"name": name, **small, **fields})
+
+
+def data_for(option: dict[str, Any]) -> Data:
+    """The first that fits: vectors, images."""
+    vectors = DATASETS.typed({"name": "gaussian", "samples": 400, "features": 6, "classes": 3, "batch_size": 32})
+    for data in (load(vectors), images()):
+        try:
+            ARCHS[option["name"]].facts.get("fits", lambda *_: None)(option, data.train.x.shape[1:], "data")
+        except Refused:
+            continue
+        return data
+    raise AssertionError(f"no data for {option}")
+
+
+def small_net(option: dict[str, Any]) -> nn.Module:
+    data = data_for(option)
+    return ARCHS.build(option, data.train.x.shape[1:], data.outputs, nn.Tanh)

@@ -17,7 +17,9 @@ SRC = Path(__file__).parents[1] / "src" / "initlab"
 
 # A module may import those of the lines above its own. A new one finds its place here.
 ORDER = [
-    ["errors", "streams", "curves", "events"],
+    ["errors", "streams", "curves", "events", "stats.intervals"],
+    ["stats.comparisons", "stats.survival"],
+    ["stats"],
     ["fields", "journal"],
     ["roles"],
     ["rules", "own", "folder"],
@@ -40,7 +42,8 @@ ORDER = [
     ["datasets"],
     ["config", "inits", "structured"],
     ["design", "links", "apply", "step"],
-    ["axes"],
+    ["axes", "runs"],
+    ["cells"],
     ["product", "module", "tracing"],
     ["plan", "record"],
     ["difference"],
@@ -81,7 +84,22 @@ PLANNING = [
     "datasets",
     "plan",
 ]
-READING = ["difference", "curves", "journal", "folder", "store", "tables", "record", "events", "hparams", "progress"]
+STATS = ["stats", "stats.intervals", "stats.comparisons", "stats.survival"]
+READING = [
+    "difference",
+    "curves",
+    "journal",
+    "folder",
+    "store",
+    "tables",
+    "record",
+    "events",
+    "hparams",
+    "progress",
+    *STATS,
+    "runs",
+    "cells",
+]
 # What makes a net, its weights and its training: given typed options, it knows neither Hydra nor the disk.
 COMPUTING = [
     "laws",
@@ -103,14 +121,14 @@ COMPUTING = [
 # The only modules that import these, at the top of the file or within a function.
 ALLOWED = {
     "torch": {*COMPUTING, "train", "curves", "record"} - {"inits", "archs"},
-    "scipy": {"structured", "theory.activations", "theory.meanfield", "theory.finite"},
+    "scipy": {"structured", "theory.activations", "theory.meanfield", "theory.finite", *STATS} - {"stats"},
     "lightning": {"module", "train"},
     "hydra": {"compose", "axes", "product", "links", "command"},
     "omegaconf": {"compose", "axes", "product"},
     "tensorboard": {"events", "hparams"},
     "rich": {"progress"},
     "safetensors": {"train"},
-    "yaml": {"store", "difference"},
+    "yaml": {"store", "difference", "runs"},
     "sklearn": {"datasets.openml"},
 }
 LONGEST_FILE, LONGEST_FUNCTION = 300, 60

@@ -20,9 +20,7 @@ from numpy.typing import NDArray
 
 def words(count: int, seed: int, purpose: str, name: str) -> NDArray[np.uint64]:
     """The first ``count`` 64-bit words of the stream (seed, purpose, name)."""
-    digest = hashlib.sha256(f"{seed}\0{purpose}\0{name}".encode()).digest()
-    key = np.frombuffer(digest[:16], dtype="<u8")
-    return np.random.Philox(key=key).random_raw(count)
+    return np.random.Philox(key=_key(seed, purpose, name)).random_raw(count)
 
 
 def uniforms(shape: tuple[int, ...], seed: int, purpose: str, name: str) -> NDArray[np.float64]:
@@ -37,3 +35,13 @@ def uniforms(shape: tuple[int, ...], seed: int, purpose: str, name: str) -> NDAr
 def permutation(count: int, seed: int, purpose: str, name: str) -> NDArray[np.int64]:
     """A uniform permutation of range(count): the stable sorting order of ``count`` words."""
     return np.argsort(words(count, seed, purpose, name), kind="stable").astype(np.int64)
+
+
+def generator(seed: int, purpose: str, name: str) -> np.random.Generator:
+    """The stream (seed, purpose, name) as numpy's generator, for what resamples."""
+    return np.random.Generator(np.random.Philox(key=_key(seed, purpose, name)))
+
+
+def _key(seed: int, purpose: str, name: str) -> NDArray[np.uint64]:
+    digest = hashlib.sha256(f"{seed}\0{purpose}\0{name}".encode()).digest()
+    return np.frombuffer(digest[:16], dtype="<u8")

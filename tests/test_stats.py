@@ -1,0 +1,185 @@
+"""Statistics by hand, against scipy, and their own coverage by simulation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats as scipy_stats
+
+from initlab import streams
+from initlab.stats import bca, compare, differences, effect, holm, iqm, mean, proportion, trimmed
+from initlab.stats.survival import first_reached, survival
+
+FOUR = [1.0, 2.0, 3.0, 6.0]
+
+
+def rng(name: str = "test") -> np.random.Generator:
+    return streams.generator(0, "test", name)
+
+
+def normal(*shape: int, name: str = "draws") -> np.ndarray:
+    from scipy.special import ndtri
+
+    return ndtri(streams.uniforms(shape, 0, "test", name))
+
+
+def test_a_mean_by_hand() -> None:
+    """Mean 3, deviation sqrt(14/3), t(3) at .975 = 3.182446."""
+    found = mean(FOUR, rng())
+    half = 3.182446 * np.sqrt(14 / 3) / 2
+    assert (found.value, found.n, found.method) == (3.0, 4, "t")
+    assert [found.low, found.high] == pytest.approx([3 - half, 3 + half], rel=1e-6)
+
+
+def test_the_interval_of_the_mean_is_scipys() -> None:
+    values = normal(9)
+    low, high = scipy_stats.ttest_1samp(values, 0.0).confidence_interval()
+    found = mean(values, rng())
+    assert [found.low, found.high] == pytest.approx([low, high], rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("values", "value", "n", "method"),
+    [
+        ([], np.nan, 0, "no runs"),
+        ([np.nan, np.nan], np.nan, 0, "no runs"),
+        ([0.5], 0.5, 1, "one seed"),
+        ([0.5, np.nan], 0.5, 1, "one seed"),
+        ([0.5, 0.6, -np.inf], -np.inf, 3, "diverged"),
+    ],
+)
+def test_no_interval_is_made_up(values: list[float], value: float, n: int, method: str) -> None:
+    for found in (mean(values, rng()), iqm(values, rng())):
+        assert found.value == pytest.approx(value, nan_ok=True)
+        assert (found.low, found.high, found.n, found.method) == (None, None, n, method)
+
+
+def test_a_missing_run_is_left_out_and_counted() -> None:
+    assert mean([*FOUR, np.nan], rng()) == mean(FOUR, rng())
+
+
+def test_the_method_follows_the_number_of_seeds() -> None:
+    assert mean(normal(19), rng()).method == "t"
+    assert mean(normal(20), rng()).method == "BCa"
+    assert iqm(normal(19), rng()).method == "under 20 seeds"
+    assert iqm(normal(20), rng()).method == "BCa"
+
+
+def test_the_bootstrap_is_scipys() -> None:
+    """Two runs of 9999 resamples differ by the noise of a quantile: four of its deviations, for skewed draws."""
+    values = np.exp(normal(30))
+    found = bca(values, np.mean, rng())
+    other = scipy_stats.bootstrap((values,), np.mean, n_resamples=9999, method="BCa", rng=np.random.default_rng(1))
+    noise = np.sqrt(0.025 * 0.975 / 9999) / 0.058 * values.std() / np.sqrt(30)  # 0.058: the density at 1.96 deviations
+    expected = other.confidence_interval
+    assert found == pytest.approx((expected.low, expected.high), abs=4 * np.sqrt(2) * noise)
+
+
+def test_cells_that_share_seeds_are_resampled_together() -> None:
+    """Ten cells that repeat one column say no more than that column; ten independent ones do."""
+
+    def pooled(values: np.ndarray, axis: int) -> np.ndarray:
+        return values.mean(axis=(axis, axis + 1))
+
+    column = normal(25)
+    assert bca(np.tile(column[:, None], 10), pooled, rng()) == pytest.approx(bca(column, np.mean, rng()))
+    low, high = bca(normal(25, 10), pooled, rng())
+    assert high - low < 0.5 * np.subtract(*bca(column, np.mean, rng())[::-1])
+
+
+def test_a_stream_decides_the_resamples() -> None:
+    values = normal(25)
+    assert mean(values, rng("a")) == mean(values, rng("a"))
+    assert mean(values, rng("a")) != mean(values, rng("b"))
+
+
+def test_constant_values_have_an_interval_without_width() -> None:
+    found = mean(np.full(25, 0.1), rng())
+    assert (found.low, found.high) == (found.value, found.value)
+
+
+def test_the_interquartile_mean_by_hand() -> None:
+    """Of eight the middle four; of five three, as a quarter of five is rounded down; infinite ones go first."""
+    assert trimmed(np.array([8.0, 1, 7, 2, 6, 3, 5, 100])) == (3 + 5 + 6 + 7) / 4
+    assert trimmed(np.array([0.0, 1, 2, 3, 100])) == 2
+    assert iqm([-np.inf, 1, 2, 3], rng()).value == 1.5
+    values = normal(21)
+    assert trimmed(values) == pytest.approx(scipy_stats.trim_mean(values, 0.25))
+
+
+def test_a_proportion_is_scipys() -> None:
+    for successes in (0, 3, 10):
+        low, high = scipy_stats.binomtest(successes, 10).proportion_ci(method="wilson")
+        found = proportion(successes, 10)
+        assert [found.value, found.low, found.high] == pytest.approx([successes / 10, low, high], abs=1e-12)
+    assert proportion(0, 0).low is None
+
+
+def test_differences_are_paired_and_divergence_counts() -> None:
+    bad, gone = -np.inf, np.nan
+    a, b = [1, 2, gone, bad, bad, 5], [0, 2, 3, bad, 4, bad]
+    assert differences(a, b).tolist() == [1, 0, 0, -np.inf, np.inf]
+
+
+def test_a_comparison_is_scipys() -> None:
+    a, b = normal(8, name="a"), normal(8, name="b") + 0.5
+    found, expected = compare(a, b, rng()), scipy_stats.ttest_rel(a, b)
+    low, high = expected.confidence_interval()
+    assert (found.test, found.difference.method) == ("paired t", "t")
+    assert found.p == pytest.approx(expected.pvalue, rel=1e-9)
+    assert [found.difference.low, found.difference.high] == pytest.approx([low, high])
+    assert found.superiority == proportion(int((a > b).sum()), 8)
+
+
+def test_a_comparison_where_runs_diverged_is_by_ranks() -> None:
+    """Eight of eight are better, two of them infinitely: p = 2 / 2^8."""
+    found = compare(np.arange(8.0), [-1, -1, -1, -1, -1, -1, -np.inf, -np.inf], rng())
+    assert (found.test, found.p) == ("Wilcoxon", pytest.approx(2 / 2**8))
+    assert found.difference.low is None and found.effect.low is None
+    assert found.superiority.value == 1.0
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "p", "test"),
+    [([1.0], [2.0], None, "one seed"), ([], [], None, "no runs"), ([1.0, 2.0], [1.0, 2.0], 1.0, "all equal")],
+)
+def test_no_test_is_made_up(a: list[float], b: list[float], p: float | None, test: str) -> None:
+    found = compare(a, b, rng())
+    assert (found.p, found.test) == (p, test)
+
+
+def test_an_effect_by_hand() -> None:
+    """Differences 1, 2, 3: mean 2 deviations, times the exact correction gamma(1) / (gamma(1/2) sqrt(1)) = 0.5642."""
+    found = effect(np.array([1.0, 2.0, 3.0]))
+    assert found.value == pytest.approx(2 * 0.5641896)
+    # Ends at which the observed t = 2 sqrt(3) lies at the 97.5th and the 2.5th percentile.
+    t = 2 * np.sqrt(3)
+    assert scipy_stats.nct.cdf(t, 2, found.low * np.sqrt(3)) == pytest.approx(0.975, abs=1e-4)
+    assert scipy_stats.nct.cdf(t, 2, found.high * np.sqrt(3)) == pytest.approx(0.025, abs=1e-4)
+
+
+def test_holm_by_hand() -> None:
+    """3 x .01, then 2 x .03, then .04 raised to the one before; in the order given."""
+    assert holm([0.01, 0.04, 0.03]).tolist() == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.9, 0.6]).tolist() == [1.0, 1.0]
+    assert holm([]).tolist() == []
+
+
+def test_steps_to_a_threshold() -> None:
+    assert first_reached([0, 10, 20, 30], [0.1, np.nan, 0.9, 0.8], 0.8, "max") == 20
+    assert first_reached([0, 10], [2.0, 1.0], 1.0, "min") == 10
+    assert first_reached([0, 10], [0.1, 0.2], 0.8, "max") == np.inf
+
+
+def test_survival_by_hand() -> None:
+    """Three of five arrive: half are left until 30, and min(time, 100) averages to (10 + 20 + 30 + 200) / 5 = 52."""
+    found = survival([30, 10, np.inf, 20, np.inf, np.nan], 100, rng())
+    assert (found.reached, found.n, found.median.value, found.restricted.value) == (3, 5, 30, 52)
+
+
+def test_under_half_that_arrive_have_no_median() -> None:
+    found = survival([10, np.inf, np.inf], 100, rng())
+    assert (found.median.value, found.median.high, found.restricted.value) == (np.inf, np.inf, 70)
+    assert survival([np.inf, np.inf], 100, rng()).median.method == "none arrived"
+    assert survival([10.0], 100, rng()).median.low is None
+    assert survival([], 100, rng()).n == 0

@@ -7,8 +7,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "src"))  # so that a checkout works without being installed
 
-from initlab.command import catch_signals, main  # noqa: E402
+from initlab import interrupts  # noqa: E402
+
+interrupts.catch()  # first of all
+
+from initlab.command import main  # noqa: E402
 
 if __name__ == "__main__":
-    catch_signals()
     sys.exit(main(ROOT, sys.argv[1:]))

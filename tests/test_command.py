@@ -19,7 +19,7 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
-from initlab import events, hparams
+from initlab import events, hparams, store
 from initlab.folder import read
 from initlab.specs import INITS
 from tensorboard_server import ask, post, rows, serve, wait_for
@@ -66,7 +66,8 @@ def test_the_sweep_prints_its_plan_its_table_and_the_next_command(sweep: tuple[P
 
 def test_the_folder_holds_what_the_design_says(sweep: tuple[Path, str]) -> None:
     folder, _ = sweep
-    assert {p.name for p in folder.iterdir()} == {"sweep.json", "journal", "results.csv", "curves", "runs", "lock"}
+    assert {p.name for p in folder.iterdir()} == {*store.OURS, "lock"} - {"report"}
+    assert not list((folder / "checkpoints").iterdir())
     described = json.loads((folder / "sweep.json").read_text())
     assert described["schema"] == 1 and described["command"][2:] == SWEEP
     assert [(a["name"], a["role"], a["type"]) for a in described["axes"]] == [
@@ -261,8 +262,8 @@ def test_a_signal_ends_the_command_with_its_code(tmp_path: Path, number: signal.
     finally:
         process.kill()
     assert process.returncode == 128 + number
-    said = f"stopped by {number.name}: 0 of 1 runs done and kept; the stack in progress starts again. The same command"
-    assert said in err and "Traceback" not in err
+    said = f"stopped by {number.name}: 0 of 1 runs done and kept; the stack in progress is kept up to step "
+    assert said in err and "The same command goes on from here." in err and "Traceback" not in err
 
 
 def test_a_second_starter_is_told_who_holds_the_folder(tmp_path: Path) -> None:

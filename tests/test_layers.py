@@ -17,10 +17,10 @@ SRC = Path(__file__).parents[1] / "src" / "initlab"
 
 # A module may import those of the lines above its own. A new one finds its place here.
 ORDER = [
-    ["errors", "streams", "curves", "events", "stats.intervals"],
+    ["errors", "streams", "curves", "disk", "interrupts", "stats.intervals"],
     ["stats.comparisons", "stats.survival"],
     ["stats"],
-    ["fields", "journal"],
+    ["fields", "journal", "events"],
     ["roles"],
     ["rules", "own", "folder"],
     ["registry"],
@@ -42,15 +42,16 @@ ORDER = [
     ["datasets"],
     ["config", "inits", "structured"],
     ["design", "links", "apply", "step"],
-    ["axes", "runs"],
+    ["axes", "runs", "checkpoint"],
     ["cells"],
     ["product", "module", "tracing"],
     ["plan", "record"],
-    ["difference"],
+    ["difference", "description", "results"],
     ["store"],
     ["tables", "hparams"],
     ["progress"],
     ["train"],
+    ["sweep"],
     ["plugins"],
     ["command"],
 ]
@@ -86,6 +87,9 @@ PLANNING = [
 ]
 STATS = ["stats", "stats.intervals", "stats.comparisons", "stats.survival"]
 READING = [
+    "disk",
+    "interrupts",
+    "description",
     "difference",
     "curves",
     "journal",
@@ -114,20 +118,21 @@ COMPUTING = [
     "optimizers",
     "apply",
     "step",
+    "checkpoint",
     "module",
     "tracing",
 ]
 
 # The only modules that import these, at the top of the file or within a function.
 ALLOWED = {
-    "torch": {*COMPUTING, "train", "curves", "record"} - {"inits", "archs"},
+    "torch": {*COMPUTING, "train", "sweep", "curves", "record"} - {"inits", "archs"},
     "scipy": {"structured", "theory.activations", "theory.meanfield", "theory.finite", *STATS} - {"stats"},
     "lightning": {"module", "train"},
     "hydra": {"compose", "axes", "product", "links", "command"},
     "omegaconf": {"compose", "axes", "product"},
     "tensorboard": {"events", "hparams"},
     "rich": {"progress"},
-    "safetensors": {"train"},
+    "safetensors": {"train", "checkpoint"},
     "yaml": {"store", "difference", "runs"},
     "sklearn": {"datasets.openml"},
 }

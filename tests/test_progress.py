@@ -180,7 +180,7 @@ def test_control_c_in_a_terminal_keeps_what_is_done_and_gives_the_cursor_back(tm
     finally:
         process.kill()
         os.close(head)
-    said = "stopped by SIGINT: 2 of 4 runs done and kept; the stack in progress starts again."
+    said = "stopped by SIGINT: 2 of 4 runs done and kept; the stack in progress is kept up to step "
     assert said in seen and "The same command goes on from here." in seen and "Traceback" not in seen
     assert seen.rfind("\x1b[?25h") > seen.rfind("\x1b[?25l") >= 0
     assert seen.rfind(said) > seen.rfind("steps/s")

@@ -16,6 +16,7 @@ The way of a command, one direction, the disk in the middle:
     gains, laws, inits, structured, acts, archs, datasets, optimizers, slots, walk, apply
     theory, tracing           what should happen to a signal, before any training
     step, module, train       a stack of runs trained as one program
+    sweep, interrupts         all stacks, and what stops them
     curves, events, store     what is written
     tables, command           what is said
 """

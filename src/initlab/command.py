@@ -16,7 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from initlab import disk, interrupts
 from initlab.errors import FolderInUse, Refused
+from initlab.interrupts import Interrupted
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -27,12 +29,6 @@ DISK_ERRORS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EIO),
     *(errno.ENOTDIR, errno.ENAMETOOLONG),
 }
-
-
-class Interrupted(BaseException):
-    """SIGINT or SIGTERM, as an exception that nothing on the way takes for a failure of a run."""
-
-    kept = ""
 
 
 def main(root: Path, argv: Sequence[str]) -> int:
@@ -53,16 +49,11 @@ def main(root: Path, argv: Sequence[str]) -> int:
     except OSError as error:
         if error.filename is None and error.errno not in DISK_ERRORS:
             raise
-        print(
-            f"disk: {error.strerror}: {error.filename}. The same command goes on once this is mended.", file=sys.stderr
-        )
+        print(f"disk: {_fault(error)}. The same command goes on once this is mended.", file=sys.stderr)
         return 74
-    except Interrupted as interruption:
-        number = int(interruption.args[0])
-        again = "The same command without sweep.fresh=true" if "sweep.fresh=true" in argv else "The same command"
-        stopped = f"stopped by {signal.Signals(number).name}{interruption.kept}"
-        print(f"\n{stopped}. {again} goes on from here.", file=sys.stderr)
-        return 128 + number
+    except Interrupted as stopped:
+        print(interrupts.words(stopped.number, argv, stopped.kept), end="", file=sys.stderr)
+        return 128 + stopped.number
 
 
 def _main(root: Path, argv: list[str]) -> int:
@@ -135,7 +126,7 @@ def _train(root: Path, composer: Any, args: Namespace, argv: list[str]) -> int:
         from initlab.train import check  # only the nets and the machine can tell
 
         check(plan)
-    print(tables.summary(plan))
+    print(tables.summary(plan), flush=True)
     if plan.options["dry_run"]:
         print(tables.dry_run(plan))
         return 0
@@ -153,15 +144,21 @@ def _train(root: Path, composer: Any, args: Namespace, argv: list[str]) -> int:
 
 
 def _run(root: Path, plan: Plan, argv: list[str]) -> None:
-    from initlab import tables, train
-    from initlab.record import describe
+    from initlab import tables
     from initlab.store import Store
 
-    with Store.open(plan, describe(root, argv)) as opened:
+    def describe() -> dict[str, Any]:
+        from initlab.record import describe
+
+        return describe(root, argv)
+
+    with Store.open(plan, describe) as store:  # a second starter is told before it waits for torch
+        from initlab import sweep
+
         try:
-            train.run(plan, opened)
-        except Interrupted as interruption:
-            interruption.kept = tables.kept(plan, opened.done)
+            sweep.run(store)
+        except Interrupted as stopped:
+            stopped.kept = tables.kept(plan.folder, len(plan.runs))
             raise
 
 
@@ -171,12 +168,9 @@ def _exit_code(plan: Plan) -> int:
     return 3 if any(record["status"] == "failed" for record in read(plan.folder).records) else 0
 
 
-def catch_signals() -> None:
-    """SIGINT and SIGTERM raise Interrupted; a second one ends the process at once."""
-
-    def stop(number: int, _: object) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        raise Interrupted(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+def _fault(error: OSError) -> str:
+    """What a failing disk says, of which file, and how much room there is."""
+    place = Path(error.filename) if error.filename else None
+    free = disk.free(place) if place else None
+    room = "" if free is None else f" ({free:,} bytes free)"
+    return f"{error.strerror}: {place or 'the output'}{room}"

@@ -2,15 +2,15 @@
 
     curves = Curves()
     curves.keep("train/loss", step=10, samples=1280, values=losses)        # [R], stays on its device
-    block = curves.flush()                                                 # {"train/loss": Series}, new since the last
+    curves.between(0, 10)                                                  # {"train/loss": Series} of steps 1 ... 10
 
-A flush copies a whole block in one transfer: training never waits for the host within an epoch.
+What is asked for comes to the host in one transfer a metric: training never waits for it within an epoch.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,31 +35,43 @@ class Series:
         dead = (after[:, None] > 0) & (self.steps[None, :] >= after[:, None])
         return Series(self.steps, self.samples, self.times, np.where(dead, np.nan, self.values))
 
+    def between(self, after: int, until: int) -> Series:
+        """The points of the steps after ... until."""
+        kept = (self.steps > after) & (self.steps <= until)
+        return Series(self.steps[kept], self.samples[kept], self.times[kept], self.values[:, kept])
+
+    def of(self, runs: Sequence[int]) -> Series:
+        """The same of some of the runs, in the order given."""
+        return Series(self.steps, self.samples, self.times, self.values[list(runs)])
+
 
 class Curves:
-    """Points as they come, and all that were flushed."""
+    """Points as they come, after ``past``."""
 
-    def __init__(self) -> None:
+    def __init__(self, past: Mapping[str, Series] | None = None) -> None:
         self._pending: dict[str, list[tuple[int, int, Any]]] = {}
-        self._blocks: dict[str, list[Series]] = {}
+        self._blocks: dict[str, list[Series]] = {metric: [series] for metric, series in (past or {}).items()}
 
     def keep(self, metric: str, step: int, samples: int, values: Any) -> None:
         """``values`` [R], a tensor that is not touched again."""
         self._pending.setdefault(metric, []).append((step, samples, values))
 
-    def flush(self) -> dict[str, Series]:
-        """The points since the last flush, on the host."""
-        now = time.time()
-        block = {metric: _series(points, now) for metric, points in self._pending.items()}
-        for metric, series in block.items():
-            self._blocks.setdefault(metric, []).append(series)
-        self._pending = {}
-        return block
-
     def whole(self) -> dict[str, Series]:
         """Everything so far, on the host."""
-        self.flush()
+        self._gather()
         return {metric: _joined(blocks) for metric, blocks in self._blocks.items()}
+
+    def between(self, after: int, until: int) -> dict[str, Series]:
+        """The points of the steps after ... until, on the host."""
+        self._gather()
+        late = {metric: [b for b in blocks if b.steps[-1] > after] for metric, blocks in self._blocks.items()}
+        return {metric: _joined(blocks).between(after, until) for metric, blocks in late.items() if blocks}
+
+    def _gather(self) -> None:
+        now = time.time()
+        for metric, points in self._pending.items():
+            self._blocks.setdefault(metric, []).append(_series(points, now))
+        self._pending = {}
 
 
 def _series(points: list[tuple[int, int, Any]], now: float) -> Series:

@@ -24,28 +24,42 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 from tensorboard.summary.writer.record_writer import RecordWriter
 
+from initlab import disk
+from initlab.curves import Series
+
 FILE_NAME = "events.out.tfevents.initlab"  # TensorBoard looks for "tfevents"; fixed, so that a run has one file
 VERSION = "brain.Event:2"
 
 Point = tuple[int, float, Mapping[str, float]]  # step, wall time (seconds since the epoch), tag -> value
 
 
-def append(path: Path, points: Iterable[Point]) -> None:
-    """Append the points to the event file, which is created (version record first) if it is missing or empty.
+def of_run(curves: Mapping[str, Series], run: int, diverged_at: int = 0) -> list[Point]:
+    """One point a step: all that a run measured there. None from the step on at which it diverged (0: it did not)."""
+    found: dict[int, tuple[float, dict[str, float]]] = {}
+    for metric, series in curves.items():
+        for i, step in enumerate(series.steps.tolist()):
+            if not diverged_at or step < diverged_at:
+                found.setdefault(step, (float(series.times[i]), {}))[1][metric] = float(series.values[run, i])
+    return [(step, *found[step]) for step in sorted(found)]
+
+
+def append(path: Path, points: Iterable[Point], anew: bool = False) -> None:
+    """Append the points to the event file; ``anew``, or if it is missing or empty, it starts with them.
 
     Steps have to increase, also from call to call: TensorBoard's server takes a step back for a restart and drops the
     points from there on. Within a call this is checked, before anything is written (ValueError). What follows a torn
-    record is lost or shown as garbage, so a file whose last write was cut short has to be written anew first.
+    record is lost or shown as garbage, so a file whose last write may have been cut short is written anew.
     """
     points = list(points)
     for (before, _, _), (step, _, _) in pairwise(points):
         if step <= before:
             raise ValueError(f"{path}: step {step} after step {before}; steps have to increase")
-    started = points[0][1] if points else time.time()
-    version = framed([Event(wall_time=started, file_version=VERSION)])
     body = framed(_event(*point) for point in points)
-    with path.open("ab") as file:
-        file.write(body if file.tell() else version + body)
+    if not anew and path.exists() and path.stat().st_size:
+        disk.append(path, body)
+        return
+    started = points[0][1] if points else time.time()
+    disk.write(path, framed([Event(wall_time=started, file_version=VERSION)]) + body)
 
 
 def read(path: Path) -> dict[str, list[tuple[int, float]]]:

@@ -25,7 +25,7 @@ from tensorboard.compat.proto.summary_pb2 import DATA_CLASS_TENSOR, Summary, Sum
 from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 
-from initlab import events
+from initlab import disk, events
 from initlab.folder import Sweep, read
 from initlab.journal import Record
 
@@ -48,10 +48,10 @@ def write(folder: Path) -> None:
         path = folder / record["folder"] / FILE_NAME
         if path.exists() and path.read_bytes().startswith(head):
             continue
-        path.parent.mkdir(exist_ok=True)
+        disk.folder(path.parent)
         beside = path.with_name("hparams.tmp")  # TensorBoard reads whatever has "tfevents" in its name
-        beside.write_bytes(head + events.framed([_session(record, columns)]))
-        beside.replace(path)
+        disk.write(beside, head + events.framed([_session(record, columns)]))
+        disk.rename(beside, path)
 
 
 def _columns(sweep: Sweep, columns: Sequence[Column]) -> Summary.Value:

@@ -6,15 +6,16 @@
     module.curves.whole()["val/loss"].values          # [R, T]
 
 Optimization is manual: a training_step makes up to `CHUNK` updates, so that Lightning's own cost is paid once for them.
-The whole data set lies on the device; an epoch is a permutation of each run's own. A chunk's end is the place
-where everything is consistent: what a stack is after t updates is its `State`, and what it measured
-its flushed `Curves`.
+The whole data set lies on the device; an epoch is a permutation of each run's own. Between two updates everything is
+consistent: what a stack is after t of them is its `State`, and what it measured its `Curves`. Where it stands is
+told by t alone, so that a stack that is given a `Checkpoint` goes on from there, in the middle of an epoch too.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -26,6 +27,7 @@ from torch import Tensor
 import initlab.acts
 import initlab.archs  # noqa: F401
 from initlab.apply import draw, signals
+from initlab.checkpoint import Checkpoint
 from initlab.config import Config
 from initlab.curves import Curves
 from initlab.datasets import Data
@@ -65,34 +67,45 @@ def build_net(config: Config, data: Data) -> torch.nn.Module:
 
 
 class StackModule(L.LightningModule):
-    """R runs of equal shapes and activation. ``configs`` differ in init, seeds and `PER_RUN` of the optimizer alone."""
+    """R runs of equal shapes and activation. ``configs`` differ in init, seeds and `PER_RUN` of the optimizer alone.
 
-    def __init__(self, configs: Sequence[Config], data: Data) -> None:
+    ``live`` are the lanes that are trained, by default all. The others are zeros that keep the width, and with it the
+    arithmetic of the rest, as it is. A lane whose initial weights cannot be drawn joins them, its traceback in
+    ``raised``. ``resumed``: where to go on.
+    """
+
+    def __init__(
+        self,
+        configs: Sequence[Config],
+        data: Data,
+        live: Sequence[int] | None = None,
+        resumed: Checkpoint | None = None,
+    ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.configs, self.data = configs, data
+        self.live = list(range(len(configs)) if live is None else live)
+        self.raised: dict[int, str] = {}
+        self.resumed = resumed
         shared = configs[0]
         self.dtype_ = DTYPES[shared["trainer"]["precision"]]
         self.batch_size: int = shared["dataset"]["batch_size"]
         self.batches = len(data.train.x) // self.batch_size
         self.steps: int = shared["trainer"]["max_steps"] or shared["trainer"]["max_epochs"] * self.batches
         self.log_every: int = shared["trainer"]["log_every_n_steps"]
-        self.curves = Curves()
-        self.initial_hashes: list[str] = []
-        self.on_block: Callable[[], None] = lambda: None
-        self.on_chunk: Callable[[], None] = lambda: None  # must not touch what lies on the device
+        self.curves = Curves(resumed.curves if resumed else None)
+        self.initial_hashes: list[str] = resumed.hashes if resumed else []
+        self.on_ready: Callable[[], None] = lambda: None  # before the first update
+        self.on_chunk: Callable[[], None] = lambda: None  # within an epoch
+        self.on_block: Callable[[], None] = lambda: None  # after an epoch and its evaluation
+        self.stop: Callable[[], bool] = lambda: False  # asked after each update; then on_chunk comes at once
 
     # --- before training ----------------------------------------------------------------------------------------------
 
     def prepare(self) -> None:
-        """Draw every run's initial weights, stack them, and put data and state on the device."""
+        """Draw every run's initial weights, or take the checkpoint's state, and put it and the data on the device."""
         shared = self.configs[0]
         net = build_net(shared, self.data).to(self.dtype_)
-        tensors = [self._initial(net, config) for config in self.configs]
-        self.initial_hashes = [_hash(run) for run in tensors]
-        params = {name: torch.stack([run[name] for run in tensors]).to(self.device) for name in tensors[0]}
-        runs = len(self.configs)
-        buffers = {name: b.expand(runs, *b.shape).clone().to(self.device) for name, b in net.named_buffers()}
         hyper = self._hyper()
         self._parts = {
             name: (self._on_device(part.x), self._on_device(part.y))
@@ -110,7 +123,30 @@ class StackModule(L.LightningModule):
             warmup=round(shared["optimizer"]["warmup"] * self.steps),
             stackable=self.refusal is None,
         )
-        self.state: State = start(params, buffers, optimizer.slots(hyper))
+        first = self.resumed.state if self.resumed else self._start(net, optimizer.slots(hyper))
+        self.state: State = first.to(self.device)
+
+    def _start(self, net: torch.nn.Module, slots: int) -> State:
+        blank = {name: torch.zeros_like(p) for name, p in net.named_parameters()}
+        drawn = [self._drawn(net, r) or blank for r in range(len(self.configs))]
+        self.initial_hashes = [_hash(run) for run in drawn]
+        params = {name: torch.stack([run[name] for run in drawn]) for name in blank}
+        buffers = {name: b.expand(len(drawn), *b.shape).clone() for name, b in net.named_buffers()}
+        state = start(params, buffers, slots)
+        return state._replace(alive=torch.tensor([r in self.live for r in range(len(drawn))]))
+
+    def _drawn(self, net: torch.nn.Module, r: int) -> dict[str, Tensor] | None:
+        """The initial weights of run r; None if it is not trained, or cannot be."""
+        if r not in self.live:
+            return None
+        try:
+            return self._initial(net, self.configs[r])
+        except (OSError, MemoryError):
+            raise  # the machine's trouble, not the run's
+        except Exception:
+            self.raised[r] = traceback.format_exc()
+            self.live.remove(r)
+            return None
 
     def _initial(self, net: torch.nn.Module, config: Config) -> dict[str, Tensor]:
         received = signals(net, config["init"], config["act"], torch.tensor(self.data.train.x[:ROWS]))
@@ -139,7 +175,9 @@ class StackModule(L.LightningModule):
 
     def on_fit_start(self) -> None:
         self.prepare()
-        self._evaluate("val")
+        if self.state.t == 0:
+            self._evaluate("val")
+        self.on_ready()
 
     def chunks(self) -> _Chunks:
         return _Chunks(self)
@@ -148,14 +186,17 @@ class StackModule(L.LightningModule):
         return [name]
 
     @property
-    def epochs(self) -> int:
-        return -(-self.steps // self.batches)
+    def epochs_left(self) -> int:
+        """Epochs still to be trained, the one that a checkpoint interrupted among them."""
+        t = self.resumed.state.t if self.resumed else 0
+        return -(-self.steps // self.batches) - t // self.batches if t < self.steps else 0
 
     def on_train_epoch_start(self) -> None:
         """Each run's order of this epoch: rows [R, batches, B]; runs of one order_seed have the same."""
         rows, size = len(self.data.train.x), self.batches * self.batch_size
         seeds = [config["order_seed"] for config in self.configs]
-        orders = {seed: permutation(rows, seed, "order", f"epoch {self.current_epoch}")[:size] for seed in set(seeds)}
+        epoch = f"epoch {self.state.t // self.batches}"
+        orders = {seed: permutation(rows, seed, "order", epoch)[:size] for seed in set(seeds)}
         stacked = np.stack([orders[seed] for seed in seeds]).reshape(len(seeds), self.batches, self.batch_size)
         self._order = torch.from_numpy(stacked).to(self.device)
 
@@ -165,7 +206,10 @@ class StackModule(L.LightningModule):
             self.state, losses = step(self.program, self.state, x, y)
             if self.state.t % self.log_every == 0 or self.state.t == 1:
                 self._keep("train/loss", losses)
-        self.on_chunk()
+            if self.stop():
+                break
+        if self.state.t % self.batches and self.state.t < self.steps:
+            self.on_chunk()
 
     def validation_step(self, part: str, _: int) -> None:
         self._evaluate(part)
@@ -199,9 +243,9 @@ class _Chunks:
 
     def __iter__(self) -> Iterator[Chunk]:
         module = self.module
-        epoch = module.current_epoch
+        epoch, made = divmod(module.state.t, module.batches)
         left = min(module.batches, module.steps - epoch * module.batches)
-        for first in range(0, left, CHUNK):
+        for first in range(made, left, CHUNK):
             yield Chunk(epoch, first, min(CHUNK, left - first))
 
 

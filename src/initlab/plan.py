@@ -81,7 +81,7 @@ class Plan:
     @property
     def id(self) -> str:
         """Which runs these are and what they are called: the same sweep in other words finds the same plan."""
-        return _plan_id(self.runs)
+        return plan_id((run.key, run.name) for run in self.runs)
 
     @property
     def options(self) -> Mapping[str, Any]:
@@ -101,7 +101,7 @@ def make(composer: Composer, words: Sequence[str], multirun: bool) -> Plan:
     folder = _folder(sweep, axes, runs)
     left_out = sweep.design.total - len(made)
     product = sweep.design.words + (f" = {sweep.design.total}, {left_out} excluded" if left_out else "")
-    return Plan(axes, runs, _stacks(runs), folder, (*notes, *_cautions(runs)), product, sweep.design.zips)
+    return Plan(axes, runs, stacked(runs), folder, (*notes, *_cautions(runs)), product, sweep.design.zips)
 
 
 def _axis(name: str, given: Iterable[Any], role: str) -> Axis:
@@ -167,7 +167,8 @@ def _cautions(runs: Iterable[Run]) -> Iterable[str]:
         yield f"warning: {scheme} never breaks the symmetry between the units of a layer, so they stay equal."
 
 
-def _stacks(runs: Sequence[Run]) -> tuple[Stack, ...]:
+def stacked(runs: Sequence[Run]) -> tuple[Stack, ...]:
+    """Runs that share what a stack shares, in as few and as even stacks as their width allows."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(digest(_shared(run.config)), []).append(run)
@@ -198,11 +199,12 @@ def _folder(sweep: Sweep, axes: Sequence[Axis], runs: Sequence[Run]) -> Path:
     if given != "auto":
         return Path(str(given))
     readable = "-".join(axis.name.split(".")[-1] for axis in axes) or runs[0].name.replace(",", "-")
-    return Path("outputs") / f"{_safe(readable)[:60]}-{_plan_id(runs)[:8]}"
+    return Path("outputs") / f"{_safe(readable)[:60]}-{plan_id((run.key, run.name) for run in runs)[:8]}"
 
 
-def _plan_id(runs: Iterable[Run]) -> str:
-    return digest(sorted([run.key, run.name] for run in runs))
+def plan_id(runs: Iterable[tuple[str, str]]) -> str:
+    """Of the runs' keys and names."""
+    return digest(sorted([key, name] for key, name in runs))
 
 
 def _described(config: Config) -> str:

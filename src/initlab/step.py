@@ -54,6 +54,11 @@ class State(NamedTuple):
     diverged_at: Tensor
     diverged_in: Tensor
 
+    def to(self, device: torch.device) -> State:
+        params, buffers = ({name: x.to(device) for name, x in some.items()} for some in (self.params, self.buffers))
+        slots = {name: tuple(x.to(device) for x in kept) for name, kept in self.slots.items()}
+        return State(params, buffers, slots, self.t, *(x.to(device) for x in self[4:]))
+
 
 def start(params: Tensors, buffers: Tensors, slots: int) -> State:
     """The state before the first update."""

@@ -1,8 +1,10 @@
 """A sweep's folder: what was planned, what is done, and every number. The disk is the only link to what reads it.
 
-    with Store.open(plan, command) as store:         # one writer at a time
-        store.done                                   # {key: record} of the runs that need no training
-        store.commit(records, curves)                # a stack's results: durable, or not there
+    with Store.open(plan, describe) as store:           # one writer at a time
+        store.done                                      # {key: record} of the runs that need no training
+        store.plan.stacks                               # as sweep.json has them
+        store.save(part, content, step, of)             # a checkpoint of the runs that train together
+        store.commit(records, part, curves)             # their results: durable, or not there
 
 The journal decides what is done: its line is written after everything that it speaks of. result.json, results.csv and
 the event files can be made again from it and the curves.
@@ -12,29 +14,32 @@ from __future__ import annotations
 
 import csv
 import fcntl
+import hashlib
 import io
 import json
 import os
-import shutil
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
-from initlab import journal
+from initlab import disk, journal
 from initlab.curves import Series, arrays
+from initlab.description import described, grows, restacked, stacks_of
 from initlab.difference import difference
 from initlab.errors import FolderInUse, Refused
 from initlab.folder import description_of, read
 from initlab.journal import Record
-from initlab.plan import Plan, Run
-from initlab.specs import SEEDS
+from initlab.plan import Plan, Run, Stack
 
 SCHEMA = 1
-OURS = ("sweep.json", "journal", "results.csv", "curves", "runs", "report")
+OURS = ("sweep.json", "journal", "results.csv", "curves", "checkpoints", "runs", "report")
+CHECKPOINTS = 2  # of a part: if the last one turns out damaged there is one before it
 
 
 class Store:
@@ -45,26 +50,25 @@ class Store:
         self.done = settled(plan)
 
     @classmethod
-    def open(cls, plan: Plan, description: Mapping[str, Any]) -> Store:
-        """Make or enter the plan's folder. Raises Refused if it holds something else, FolderInUse if another writes."""
+    def open(cls, plan: Plan, describe: Callable[[], Mapping[str, Any]]) -> Store:
+        """Make or enter the plan's folder; ``describe`` is asked of the machine where sweep.json is to be written.
+
+        Raises Refused if the folder holds something else, FolderInUse if another writes.
+        """
         check(plan)
         folder = plan.folder
-        folder.mkdir(parents=True, exist_ok=True)
+        disk.folder(folder)
         lock = _locked(folder / "lock")
+        check(plan)  # whoever held it until now may have changed it
         if plan.options["fresh"] and (folder / "sweep.json").exists():
             for name in OURS:
-                _remove(folder / name)
+                disk.remove(folder / name)
         journal.mend(folder / "journal")
-        for part in ("curves", "runs"):
-            (folder / part).mkdir(exist_ok=True)
-        if not (folder / "sweep.json").exists():
-            write(folder / "sweep.json", json.dumps(_sweep(plan, description), indent=1).encode())
-        write_roles(plan)
+        for part in ("curves", "checkpoints", "runs"):
+            disk.folder(folder / part)
+        plan = _entered(plan, describe)
         store = cls(plan, lock)
-        kept = {record.get("curves") for record in store.done.values()}
-        for file in (folder / "curves").iterdir():
-            if f"curves/{file.name}" not in kept:  # written, but never committed
-                _remove(file)
+        store._sweep_out()
         return store
 
     def __enter__(self) -> Store:
@@ -78,31 +82,78 @@ class Store:
     def run_folder(self, run: Run) -> Path:
         return self.folder / "runs" / run.name
 
-    def begin(self, run: Run) -> Path:
-        """The run's folder, emptied of an earlier attempt, with its resolved config."""
+    def pending(self, stack: Stack, runs: Iterable[Run] | None = None) -> list[Run]:
+        """The runs of a stack, or of those given, that are still to be trained."""
+        return [run for run in (stack.runs if runs is None else runs) if run.key not in self.done]
+
+    def begin(self, run: Run, resumed: bool = False) -> Path:
+        """The run's folder with its resolved config, emptied of an earlier attempt unless that is resumed."""
         folder = self.run_folder(run)
-        _remove(folder)
-        folder.mkdir(parents=True)
-        (folder / "config.yaml").write_text(_yaml(run))
+        if not resumed:
+            disk.remove(folder)
+        disk.folder(folder)
+        disk.write(folder / "config.yaml", _yaml(run).encode())
         return folder
 
-    def commit(self, records: Sequence[Record], stack: str, curves: Mapping[str, Series] | None) -> None:
-        """Write a stack's results; they count from the moment at which the journal's line is on the disk."""
+    def save(self, part: str, content: bytes, step: int, of: int) -> None:
+        """Commit a checkpoint: how far the runs of a part are."""
+        name = f"checkpoints/{part}-{step}.safetensors"
+        disk.replace(self.folder / name, content)
+        checksum = hashlib.sha256(content).hexdigest()
+        line = {"part": part, "step": step, "of": of, "file": name, "sha256": checksum, "time": time.time()}
+        journal.mark(self.folder / "journal", line)
+        self._sweep_out()
+
+    def checkpoint(self, part: str) -> bytes | None:
+        """The last checkpoint of a part that is whole, if it has one."""
+        for line in reversed(journal.checkpoints(self.folder / "journal").get(part, [])[-CHECKPOINTS:]):
+            path = self.folder / line["file"]
+            if path.is_file() and hashlib.sha256(content := path.read_bytes()).hexdigest() == line["sha256"]:
+                return content
+        return None
+
+    def commit(self, records: Sequence[Record], part: str = "", curves: Mapping[str, Series] | None = None) -> None:
+        """Write the results of a part; they count from the moment at which the journal's line is on the disk."""
         if curves is not None:
             buffer = io.BytesIO()
             np.savez(buffer, **arrays(curves, [record["key"] for record in records]))  # type: ignore[arg-type]
-            write(self.folder / "curves" / f"{stack}.npz", buffer.getvalue())
-        for record in records:
-            (self.folder / record["folder"] / "result.json").write_text(json.dumps(record, indent=1))
-        journal.append(self.folder / "journal", records)
+            disk.replace(self.folder / "curves" / f"{part}.npz", buffer.getvalue())
+        folders = [self.folder / record["folder"] for record in records]
+        for folder, record in zip(folders, records, strict=True):
+            disk.write(folder / "result.json", json.dumps(record, indent=1).encode())
+        for folder in folders:
+            for file in (*folder.iterdir(), folder):
+                disk.sync(file)
+        disk.sync(self.folder / "runs")
+        journal.append(self.folder / "journal", records, part)
         self.done |= {record["key"]: record for record in records}
+        self._sweep_out()
+
+    def split(self, stack: Stack) -> tuple[Stack, Stack]:
+        """Two stacks in place of one that does not fit into memory, for this command and for those after it."""
+        middle = len(stack.runs) // 2
+        halves = Stack(stack.runs[:middle]), Stack(stack.runs[middle:])
+        stacks = [part for other in self.plan.stacks for part in (halves if other.id == stack.id else (other,))]
+        self.plan = replace(self.plan, stacks=tuple(stacks))
+        _rewrite(self.folder, {"stacks": stacks_of(stacks)})
+        return halves
+
+    def _sweep_out(self) -> None:
+        """Remove curves that were written and never committed, and checkpoints that nothing will go on from."""
+        checkpoints = journal.checkpoints(self.folder / "journal").values()
+        kept = {line["file"] for lines in checkpoints for line in lines[-CHECKPOINTS:]}
+        kept |= {record.get("curves") for record in self.done.values()}
+        for part in ("curves", "checkpoints"):
+            for file in (self.folder / part).iterdir():
+                if f"{part}/{file.name}" not in kept:
+                    disk.remove(file)
 
 
 def write_table(folder: Path) -> None:
     """results.csv: one line a run that has a result, in the plan's order. Left alone if it says so already."""
     content, path = table(read(folder).records).encode(), folder / "results.csv"
     if not path.exists() or path.read_bytes() != content:
-        write(path, content)
+        disk.replace(path, content)
 
 
 def check(plan: Plan) -> None:
@@ -112,13 +163,13 @@ def check(plan: Plan) -> None:
         return
     if not folder.is_dir():
         raise Refused(f"{folder}: is a file; the results need a folder.")
-    held = description_of(folder)
+    foreign = sorted(item.name for item in folder.iterdir() if not _left_by_a_crash(item))
+    held = description_of(folder)  # after the list: another starter may be writing it just now
     if held is None:
-        foreign = sorted(item.name for item in folder.iterdir() if not _left_by_a_crash(item))
         if foreign:
             raise Refused(f"{folder}: holds {', '.join(foreign[:3])}, and is no sweep's folder. Choose another.")
         return
-    if held["plan"] != plan.id and not plan.options["fresh"]:
+    if held["plan"] != plan.id and not grows(held, plan) and not plan.options["fresh"]:
         raise Refused(
             f"{folder}: holds another sweep ({difference(folder, held, plan)}). "
             "Choose another folder, or sweep.fresh=true to replace it."
@@ -127,7 +178,7 @@ def check(plan: Plan) -> None:
 
 def _left_by_a_crash(item: Path) -> bool:
     """What may lie in a folder of ours before its sweep.json does."""
-    empty = item.name in ("curves", "runs") and item.is_dir() and not any(item.iterdir())
+    empty = item.name in ("curves", "checkpoints", "runs") and item.is_dir() and not any(item.iterdir())
     return empty or item.name in ("lock", "sweep.json.tmp")
 
 
@@ -151,11 +202,32 @@ def finished(plan: Plan) -> bool:
 
 def write_roles(plan: Plan) -> None:
     """sweep.json with the axes' roles as the last command has them: they are no part of the plan's identity."""
-    path, roles = plan.folder / "sweep.json", {axis.name: axis.role for axis in plan.axes}
-    held = json.loads(path.read_text())
+    roles = {axis.name: axis.role for axis in plan.axes}
+    held = json.loads((plan.folder / "sweep.json").read_text())
     axes = [axis | {"role": roles[axis["name"]]} for axis in held["axes"]]
     if axes != held["axes"]:
-        write(path, json.dumps(held | {"axes": axes}, indent=1).encode())
+        _rewrite(plan.folder, {"axes": axes})
+
+
+def _rewrite(folder: Path, changed: Mapping[str, Any]) -> None:
+    path = folder / "sweep.json"
+    disk.replace(path, _json(json.loads(path.read_text()) | changed))
+
+
+def _entered(plan: Plan, describe: Callable[[], Mapping[str, Any]]) -> Plan:
+    """The plan in the stacks of its folder; sweep.json is written where there is none, and where the sweep grows."""
+    path = plan.folder / "sweep.json"
+    held = description_of(plan.folder)
+    if held is not None:
+        plan = restacked(path, held, plan)
+    if held is None or held["plan"] != plan.id:
+        disk.replace(path, _json(described(plan, describe(), held)))
+    write_roles(plan)
+    return plan
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    return json.dumps(content, indent=1).encode()
 
 
 def table(records: Iterable[Record]) -> str:
@@ -175,45 +247,6 @@ def table(records: Iterable[Record]) -> str:
     return out.getvalue()
 
 
-def write(path: Path, content: bytes) -> None:
-    """Put a whole file in place, durably: a reader, or a crash, sees the old one or the new one."""
-    beside = path.with_name(f"{path.name}.tmp")
-    with beside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-
-
-def _sweep(plan: Plan, description: Mapping[str, Any]) -> dict[str, Any]:
-    axes = [
-        {
-            "name": a.name,
-            "role": a.role,
-            "type": "/".join(sorted({type(v).__name__ for v in a.values})),
-            "values": a.values,
-        }
-        for a in plan.axes
-    ]
-    return {
-        "schema": SCHEMA,
-        "plan": plan.id,
-        **description,
-        "axes": axes,
-        "zips": plan.zips,
-        "runs": [{"key": run.key, "name": run.name, "data": run.fingerprint} for run in plan.runs],
-        "stacks": [
-            {"id": stack.id, "width": len(stack.runs), "keys": [run.key for run in stack.runs]} for stack in plan.stacks
-        ],
-        "seeds": {name: sorted({run.config[name] for run in plan.runs}) for name in SEEDS},
-    }
-
-
 def _yaml(run: Run) -> str:
     import yaml
 
@@ -230,14 +263,5 @@ def _locked(path: Path) -> int:
         holder = os.read(lock, 200).decode(errors="replace").strip()
         os.close(lock)
         raise FolderInUse(f"{path.parent}: in use by {holder or 'another process'}.") from None
-    os.truncate(lock, 0)
-    os.pwrite(lock, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+    disk.write(path, f"process {os.getpid()} on {socket.gethostname()}".encode())
     return lock
-
-
-def _remove(path: Path) -> None:
-    """Remove a file, a folder, or a link, never what a link points at."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

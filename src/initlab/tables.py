@@ -7,10 +7,11 @@ import shlex
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from initlab import journal
 from initlab.folder import read
 from initlab.journal import Record
 from initlab.plan import Axis, Plan
@@ -83,11 +84,14 @@ def results(folder: Path) -> str:
     return "\n".join([*lines, f"failed:  {retry}"] if any(r["status"] == "failed" for r in ranked) else lines)
 
 
-def kept(plan: Plan, done: Mapping[str, Record]) -> str:
-    """What a stop leaves of the plan."""
-    count = sum(run.key in done for run in plan.runs)
-    rest = "" if count == len(plan.runs) else "; the stack in progress starts again"
-    return f": {count} of {len(plan.runs)} runs done and kept{rest}"
+def kept(folder: Path, runs: int) -> str:
+    """What a stop leaves of a plan of so many runs."""
+    done = len(read(folder).records)
+    words = f": {done} of {runs} runs done and kept"
+    if not (open_parts := list(journal.checkpoints(folder / "journal").values())):
+        return words if done == runs else f"{words}; the stack in progress starts again"
+    last = open_parts[-1][-1]
+    return f"{words}; the stack in progress is kept up to step {last['step']} of {last['of']}"
 
 
 def view(folder: Path) -> str:

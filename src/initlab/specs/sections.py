@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from initlab.fields import Boolean, Field, Integer, OneOf
+from initlab.fields import Boolean, Field, Integer, Number, OneOf
 from initlab.specs.checks import SEED
 
 ROLES = ("scientific", "nuisance", "repeat")
@@ -69,6 +69,7 @@ SWEEP = {
     "roles": Field(None, OneOf((None,), (Roles(),)), "of axes, in place of those deduced from their names"),
     "dry_run": Field(False, Boolean(), "show the plan, train nothing"),
     "fresh": Field(False, Boolean(), "start anew in a folder that holds results"),
+    "checkpoint_every": Field(30.0, Number(ge=0), "seconds between the checkpoints of a stack while it trains"),
     "retry": Field(None, OneOf((None, "failed")), "failed: train the runs that failed again"),
     "max_runs": Field(10_000, Integer(1), "more are refused"),
     "stack_width": Field(64, Integer(1), "runs trained as one program, at most"),

@@ -1,0 +1,90 @@
+"""SIGINT and SIGTERM end the process with 128 + n: at once, or while a stack trains after a checkpoint.
+
+    catch()                     # from here on they are answered
+    with held():                # in here a signal waits for the next `poll`, for GRACE seconds at most
+        ...
+        poll()                  # raises Interrupted if one came
+
+A second signal ends the process at once. Outside `held` nothing needs to be put away, so the handler ends the process
+itself: an exception could be lost on its way, in a destructor say, and the command would go on.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NoReturn
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+GRACE = 2.0  # seconds until what holds a signal back is interrupted wherever it is; a second later the process ends
+
+
+class Interrupted(BaseException):
+    """A signal, as an exception that nothing on the way takes for the failure of a run; ``kept``, in words."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number, self.kept = number, ""
+
+
+_held = False
+_received: int | None = None
+
+
+def catch() -> None:
+    for number in SIGNALS:
+        signal.signal(number, _answer)
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    global _held
+    _held = True
+    try:
+        yield
+        poll()
+    finally:
+        _held = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def requested() -> bool:
+    """Whether a signal waits."""
+    return _received is not None
+
+
+def poll() -> None:
+    """Raise Interrupted if a signal waits."""
+    if _received is not None:
+        signal.signal(signal.SIGALRM, _end)
+        raise Interrupted(_received)
+
+
+def words(number: int, argv: Sequence[str], kept: str = "") -> str:
+    again = "The same command without sweep.fresh=true" if "sweep.fresh=true" in argv else "The same command"
+    return f"\nstopped by {signal.Signals(number).name}{kept}. {again} goes on from here.\n"
+
+
+def _answer(number: int, _: object) -> None:
+    global _received
+    if not _held or _received is not None:
+        _leave(number)
+    _received = number
+    signal.signal(signal.SIGALRM, _interrupt)
+    signal.setitimer(signal.ITIMER_REAL, GRACE, 1.0)
+
+
+def _interrupt(_: int, __: object) -> None:
+    poll()
+
+
+def _end(_: int, __: object) -> None:
+    _leave(_received or signal.SIGTERM)
+
+
+def _leave(number: int) -> NoReturn:
+    os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, words(number, sys.argv[1:]).encode())
+    os._exit(128 + number)

@@ -37,7 +37,7 @@ def small(seed: int = 0, **sections: Mapping[str, Any]) -> Config:
 
 @pytest.fixture(autouse=True)
 def _as_in_a_command() -> None:
-    """Lightning's advice kept quiet as `train.run` does; one thread, since the tests run side by side."""
+    """Lightning's advice kept quiet as `sweep.run` does; one thread, since the tests run side by side."""
     if "torch" in sys.modules:
         import torch
 

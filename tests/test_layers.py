@@ -18,7 +18,7 @@ SRC = Path(__file__).parents[1] / "src" / "initlab"
 # A module may import those of the lines above its own. A new one finds its place here.
 ORDER = [
     ["errors", "streams", "curves", "disk", "interrupts", "stats.intervals"],
-    ["stats.comparisons", "stats.survival"],
+    ["stats.comparisons", "stats.survival", "stats.factors"],
     ["stats"],
     ["fields", "journal", "events"],
     ["roles"],
@@ -43,7 +43,8 @@ ORDER = [
     ["config", "inits", "structured"],
     ["design", "links", "apply", "step"],
     ["axes", "runs", "checkpoint"],
-    ["cells"],
+    ["cells", "series"],
+    ["contrasts", "speed"],
     ["product", "module", "tracing"],
     ["plan", "record"],
     ["difference", "description", "results"],
@@ -85,7 +86,7 @@ PLANNING = [
     "datasets",
     "plan",
 ]
-STATS = ["stats", "stats.intervals", "stats.comparisons", "stats.survival"]
+STATS = ["stats", "stats.intervals", "stats.comparisons", "stats.survival", "stats.factors"]
 READING = [
     "disk",
     "interrupts",
@@ -103,6 +104,9 @@ READING = [
     *STATS,
     "runs",
     "cells",
+    "series",
+    "contrasts",
+    "speed",
 ]
 # What makes a net, its weights and its training: given typed options, it knows neither Hydra nor the disk.
 COMPUTING = [
@@ -126,7 +130,8 @@ COMPUTING = [
 # The only modules that import these, at the top of the file or within a function.
 ALLOWED = {
     "torch": {*COMPUTING, "train", "sweep", "curves", "record"} - {"inits", "archs"},
-    "scipy": {"structured", "theory.activations", "theory.meanfield", "theory.finite", *STATS} - {"stats"},
+    "scipy": {"structured", "theory.activations", "theory.meanfield", "theory.finite", *STATS}
+    - {"stats", "stats.factors"},
     "lightning": {"module", "train"},
     "hydra": {"compose", "axes", "product", "links", "command"},
     "omegaconf": {"compose", "axes", "product"},

@@ -7,8 +7,23 @@ import pytest
 from scipy import stats as scipy_stats
 
 from initlab import streams
-from initlab.stats import bca, compare, differences, effect, holm, iqm, mean, proportion, trimmed
-from initlab.stats.survival import first_reached, survival
+from initlab.stats import (
+    Estimate,
+    bca,
+    compare,
+    differences,
+    effect,
+    equivalence,
+    first_reached,
+    holm,
+    iqm,
+    mean,
+    proportion,
+    survival,
+    trimmed,
+)
+from initlab.stats.comparisons import against_none, p_values
+from initlab.stats.factors import interactions, main_effects
 
 FOUR = [1.0, 2.0, 3.0, 6.0]
 
@@ -46,6 +61,8 @@ def test_the_interval_of_the_mean_is_scipys() -> None:
         ([0.5], 0.5, 1, "one seed"),
         ([0.5, np.nan], 0.5, 1, "one seed"),
         ([0.5, 0.6, -np.inf], -np.inf, 3, "diverged"),
+        ([0.5, 0.5, 0.5], 0.5, 3, "no spread"),
+        ([0.1] * 25, 0.1, 25, "no spread"),
     ],
 )
 def test_no_interval_is_made_up(values: list[float], value: float, n: int, method: str) -> None:
@@ -93,9 +110,10 @@ def test_a_stream_decides_the_resamples() -> None:
     assert mean(values, rng("a")) != mean(values, rng("b"))
 
 
-def test_constant_values_have_an_interval_without_width() -> None:
-    found = mean(np.full(25, 0.1), rng())
-    assert (found.low, found.high) == (found.value, found.value)
+def test_an_interval_ends_where_the_mean_must_be() -> None:
+    found, cut = mean([0.9, 1.0, 1.0], rng()), mean([0.9, 1.0, 1.0], rng(), bounds=(0.0, 1.0))
+    assert found.high > 1.0
+    assert (cut.low, cut.high) == (found.low, 1.0)
 
 
 def test_the_interquartile_mean_by_hand() -> None:
@@ -158,6 +176,66 @@ def test_an_effect_by_hand() -> None:
     assert scipy_stats.nct.cdf(t, 2, found.high * np.sqrt(3)) == pytest.approx(0.025, abs=1e-4)
 
 
+def test_which_is_better_follows_the_direction() -> None:
+    a, b = [0.1, 0.2, 0.3], [0.4, 0.1, 0.3]
+    assert compare(a, b, rng(), "max").superiority.value == 0.5
+    assert compare(a, b, rng(), "min").superiority.value == 0.5
+    assert compare([1.0, 2.0], [3.0, 4.0], rng(), "min").superiority.value == 1.0
+    assert compare([1.0, 2.0], [3.0, 4.0], rng(), "max").superiority.value == 0.0
+
+
+def test_equal_differences_are_tested_by_their_signs() -> None:
+    """t would divide by no spread and be certain at once; five of five signs are 2 / 2^5."""
+    assert against_none(np.full(5, 0.1)) == (pytest.approx(2 / 2**5), "Wilcoxon")
+
+
+def test_all_pairs_at_once_are_the_pairs_one_by_one() -> None:
+    values = normal(8, 5).round(1)
+    values[0, 0] = values[1, 0] = values[2, 3] = -np.inf
+    values[3, 1] = values[3, 2] = values[4, 1] = np.nan
+    values[5] = values[6] + 0.5
+    values[7, :4] = np.nan
+    found = p_values(values)
+    for i in range(8):
+        for j in range(8):
+            p, _ = against_none(differences(values[i], values[j]))
+            assert i == j or found[i, j] == pytest.approx(np.nan if p is None else p, nan_ok=True), (i, j)
+
+
+def test_equivalence_by_hand() -> None:
+    """Differences -1, 0, 1: error 1 / sqrt(3), so that margin 2 is 2 sqrt(3) errors away on either side."""
+    p = scipy_stats.t.sf(2 * np.sqrt(3), 2)
+    assert equivalence([-1.0, 0.0, 1.0], 2.0) == pytest.approx(p)
+    nearer = scipy_stats.t.sf(1.5 * np.sqrt(3), 2)
+    assert equivalence([-0.5, 0.5, 1.5], 2.0) == pytest.approx(nearer)
+    assert equivalence([0.1, 0.1], 0.2) == 0.0 and equivalence([0.2, 0.2], 0.1) == 1.0
+    assert equivalence([0.1], 0.2) is None and equivalence([0.0, np.inf], 0.2) == 1.0
+
+
+def test_effects_and_interactions_by_hand() -> None:
+    """One seed of a grid of 2 x 2: rows average 1.5 and 5, columns 2 and 4.5, all 3.25; then all of it twice."""
+    grid = np.array([[[1.0, 2.0], [3.0, 7.0]], [[2.0, 4.0], [6.0, 14.0]]])
+    assert main_effects(grid, 0).tolist() == [[-1.75, 1.75], [-3.5, 3.5]]
+    assert main_effects(grid, 1).tolist() == [[-1.25, 1.25], [-2.5, 2.5]]
+    assert interactions(grid, 0, 1)[0].tolist() == [[0.75, -0.75], [-0.75, 0.75]]
+
+
+def test_an_additive_grid_has_its_effects_and_no_interaction() -> None:
+    a, b, c, seed = np.array([0.0, 1.0]), np.array([0.0, 2.0, 7.0]), np.array([0.0, 5.0]), np.array([0.0, 0.3, -0.1])
+    grid = seed[:, None, None, None] + a[:, None, None] + b[:, None] + c
+    np.testing.assert_allclose(main_effects(grid, 1), np.tile(b - 3, (3, 1)))
+    np.testing.assert_allclose(interactions(grid, 0, 1), 0, atol=1e-12)
+    assert interactions(grid, 2, 0).shape == (3, 2, 2)
+
+
+def test_effects_are_of_the_balanced_part() -> None:
+    """The second column lacks a cell and says nothing of rows; the third seed lacks a run."""
+    grid = np.array([[[1.0, 100.0], [3.0, np.nan]]] * 3)
+    grid[2, 0, 0] = np.nan
+    assert main_effects(grid, 0).tolist() == [[-1.0, 1.0]] * 2
+    assert main_effects(grid[:, :, 1:], 0).shape == (0, 2)
+
+
 def test_holm_by_hand() -> None:
     """3 x .01, then 2 x .03, then .04 raised to the one before; in the order given."""
     assert holm([0.01, 0.04, 0.03]).tolist() == pytest.approx([0.03, 0.06, 0.06])
@@ -172,14 +250,30 @@ def test_steps_to_a_threshold() -> None:
 
 
 def test_survival_by_hand() -> None:
-    """Three of five arrive: half are left until 30, and min(time, 100) averages to (10 + 20 + 30 + 200) / 5 = 52."""
+    """Three of five arrive, the third at 30; min(time, 100) averages to (10 + 20 + 30 + 200) / 5 = 52."""
     found = survival([30, 10, np.inf, 20, np.inf, np.nan], 100, rng())
     assert (found.reached, found.n, found.median.value, found.restricted.value) == (3, 5, 30, 52)
 
 
 def test_under_half_that_arrive_have_no_median() -> None:
     found = survival([10, np.inf, np.inf], 100, rng())
-    assert (found.median.value, found.median.high, found.restricted.value) == (np.inf, np.inf, 70)
-    assert survival([np.inf, np.inf], 100, rng()).median.method == "none arrived"
-    assert survival([10.0], 100, rng()).median.low is None
-    assert survival([], 100, rng()).n == 0
+    assert (found.median.value, found.median.method, found.restricted.value) == (np.inf, "under 6 seeds", 70)
+    assert survival([np.inf] * 6, 100, rng()).median == Estimate(np.inf, np.inf, np.inf, 6, "order statistics")
+    assert survival([np.inf] * 6, 100, rng()).restricted.method == "no spread"
+    assert survival([10.0], 100, rng()).median.method == "one seed"
+    assert survival([], 100, rng()).median.method == "no runs"
+
+
+def test_later_than_the_horizon_is_never() -> None:
+    assert survival([10, 150], 100, rng()) == survival([10, np.inf], 100, rng())
+
+
+def test_the_median_is_kaplan_and_meiers() -> None:
+    """Nine seeds, four of them censored at the horizon; its interval from the second to the eighth covers .961."""
+    times = np.array([50.0, 20, 80, 30, 70, np.inf, np.inf, np.inf, np.inf])
+    arrived = np.isfinite(times)
+    curve = scipy_stats.ecdf(scipy_stats.CensoredData(times[arrived], right=np.full(4, 100.0))).sf
+    found = survival(times, 100, rng()).median
+    assert found.value == curve.quantiles[np.nonzero(curve.probabilities <= 0.5)[0][0]] == 80
+    assert (found.low, found.high) == (30, np.inf)
+    assert 1 - 2 * scipy_stats.binom.cdf(1, 9, 0.5) == pytest.approx(0.961, abs=1e-3)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from initlab import streams
 from initlab.errors import Refused
@@ -24,7 +25,9 @@ from initlab.folder import Sweep
 from initlab.journal import Record
 from initlab.runs import Axis, Run, Runs, merged, place
 from initlab.stats import Estimate, iqm, mean
-from initlab.stats.intervals import Floats
+from initlab.stats.intervals import ANYWHERE, Floats
+
+BOUNDS = {"accuracy": (0.0, 1.0), "loss": (0.0, np.inf), "r2": (-np.inf, 1.0)}
 
 At = Mapping[str, Any]  # values on some of the axes
 
@@ -43,6 +46,11 @@ class Trial:
     def counts(self) -> Counter[str]:
         """How many are done, diverged, failed, missing."""
         return Counter(run.record["status"] if run else "missing" for run in self.runs)
+
+    @property
+    def diverged(self) -> NDArray[np.bool_]:
+        """[S]: whether it did."""
+        return np.array([bool(run and run.record["status"] == "diverged") for run in self.runs])
 
 
 @dataclass(frozen=True)
@@ -122,7 +130,7 @@ def cells(sweeps: Sequence[Sweep], metric: str | None = None) -> Cells:
 
 def worst(metric: str, direction: str) -> float:
     """What a run that diverged counts as."""
-    if metric.endswith("accuracy"):
+    if metric == "accuracy":
         return 0.0
     return -np.inf if direction == "max" else np.inf
 
@@ -146,7 +154,7 @@ def _cell(
     label = ", ".join(f"{name}={value}" for name, value in at.items())
     name, direction = _measured([run.record for runs in settings for run in runs if run], metric, label)
     trials = tuple(_trial(runs, nuisance, name, direction, label) for runs in settings)
-    chosen = max(trials, key=lambda trial: _preference(trial, direction))
+    chosen = max(trials, key=lambda trial: preference(trial, direction))
     rng = (streams.generator(0, "statistics", f"{statistic} of {name}: {label}") for statistic in ("mean", "iqm"))
     return Cell(
         at,
@@ -155,7 +163,7 @@ def _cell(
         trials,
         chosen,
         tuple(_edges(chosen, trials, nuisance)),
-        mean(chosen.test, next(rng)),
+        mean(chosen.test, next(rng), BOUNDS.get(name, ANYWHERE)),
         iqm(chosen.test, next(rng)),
     )
 
@@ -168,7 +176,7 @@ def _trial(runs: tuple[Run | None, ...], nuisance: Sequence[Axis], metric: str, 
         for part in ("val", "test")
     )
     rng = streams.generator(0, "statistics", f"validation of {metric}: {label}, {place(at)}")
-    return Trial(at, runs, validation, test, mean(validation, rng))
+    return Trial(at, runs, validation, test, mean(validation, rng, BOUNDS.get(metric, ANYWHERE)))
 
 
 def _measured(records: Sequence[Record], metric: str | None, label: str) -> tuple[str, str]:
@@ -182,7 +190,7 @@ def _measured(records: Sequence[Record], metric: str | None, label: str) -> tupl
     return metric, "min" if metric.endswith("loss") else "max"
 
 
-def _preference(trial: Trial, direction: str) -> tuple[bool, float, int, float]:
+def preference(trial: Trial, direction: str) -> tuple[bool, float, int, float]:
     """Greatest for the setting to choose: by the mean; where all are infinite by fewer divergences, then the rest."""
     sign = 1.0 if direction == "max" else -1.0
     finite = trial.validation[np.isfinite(trial.validation)]

@@ -9,7 +9,7 @@ run, and infinite where a run diverged and its metric has no worst value. What r
 `streams.generator`, and only its raw words, which no version of numpy changes.
 """
 
-from initlab.stats.comparisons import Comparison, compare, differences, effect, holm
+from initlab.stats.comparisons import Comparison, compare, differences, effect, equivalence, holm
 from initlab.stats.intervals import Estimate, bca, iqm, mean, proportion, trimmed
 from initlab.stats.survival import Survival, first_reached, survival
 
@@ -21,6 +21,7 @@ __all__ = [
     "compare",
     "differences",
     "effect",
+    "equivalence",
     "first_reached",
     "holm",
     "iqm",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special, stats
 
-from initlab.stats.intervals import LEVEL, Estimate, Floats, mean, proportion
+from initlab.stats.intervals import FLAT, LEVEL, Estimate, Floats, flat, mean, proportion
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Comparison:
     """``a`` against ``b``, paired by seed.
 
     `difference` is the mean of a - b, `p` that of `test` (None without one) against no difference, `effect` Hedges' g
-    of the differences, `superiority` the share of seeds at which a is greater, a tie being half.
+    of the differences, `superiority` the share of seeds at which a is better, a tie being half.
     """
 
     difference: Estimate
@@ -26,12 +27,13 @@ class Comparison:
     superiority: Estimate
 
 
-def compare(a: ArrayLike, b: ArrayLike, rng: np.random.Generator) -> Comparison:
-    """Values [S] of two cells on the same seeds. Wilcoxon's signed ranks take the place of t where a run diverged."""
+def compare(a: ArrayLike, b: ArrayLike, rng: np.random.Generator, direction: str = "max") -> Comparison:
+    """Values [S] of two cells on the same seeds; ``direction`` max or min says which is better."""
     paired = differences(a, b)
-    greater = float(np.sum(paired > 0) + np.sum(paired == 0) / 2)
-    p, test = _tested(paired)
-    return Comparison(mean(paired, rng), p, test, effect(paired), proportion(greater, len(paired)))
+    ahead = paired if direction == "max" else -paired
+    wins = float(np.sum(ahead > 0) + np.sum(ahead == 0) / 2)
+    p, test = against_none(paired)
+    return Comparison(mean(paired, rng), p, test, effect(paired), proportion(wins, len(paired)))
 
 
 def differences(a: ArrayLike, b: ArrayLike) -> Floats:
@@ -50,13 +52,30 @@ def effect(paired: Floats) -> Estimate:
     n = len(paired)
     if n < 2 or not np.isfinite(paired).all():
         return Estimate(np.nan, None, None, n, "one seed" if n == 1 else "no runs" if n == 0 else "diverged")
-    spread = paired.std(ddof=1)
-    if spread == 0:
+    if flat(paired):
         return Estimate(0.0 if paired[0] == 0 else np.nan, None, None, n, "no spread")
     unbiased = np.exp(special.gammaln((n - 1) / 2) - special.gammaln((n - 2) / 2)) * np.sqrt(2 / (n - 1))  # 0 at n = 2
-    t = float(paired.mean() / spread * np.sqrt(n))
+    t = float(paired.mean() / paired.std(ddof=1) * np.sqrt(n))
     low, high = special.nctdtrinc(n - 1, [(1 + LEVEL) / 2, (1 - LEVEL) / 2], t) / np.sqrt(n)
     return Estimate(float(unbiased * t / np.sqrt(n)), float(low), float(high), n, "noncentral t")
+
+
+def equivalence(paired: ArrayLike, margin: float) -> float | None:
+    """The p value of two one-sided tests (TOST) that the mean of differences [S] lies within +-margin; None without n.
+
+    The two are the same, to the margin, at the 5 % level if it is below .05: the 90 % interval then lies within.
+    Schuirmann 1987, A comparison of the two one-sided tests procedure.
+    """
+    given = np.asarray(paired, dtype=np.float64)
+    n = len(given)
+    if n < 2:
+        return None
+    if not np.isfinite(given).all():
+        return 1.0
+    if flat(given):
+        return float(abs(given[0]) >= margin)
+    error = given.std(ddof=1) / np.sqrt(n)
+    return float(special.stdtr(n - 1, (abs(given.mean()) - margin) / error))
 
 
 def holm(p: ArrayLike) -> Floats:
@@ -69,15 +88,42 @@ def holm(p: ArrayLike) -> Floats:
     return adjusted
 
 
-def _tested(paired: Floats) -> tuple[float | None, str]:
+def p_values(values: Floats) -> Floats:
+    """[C, C]: `against_none` for each pair of the cells [C, S], NaN where there is no test."""
+    found = np.full((len(values), len(values)), np.nan)
+    for i in range(len(values) - 1):
+        found[i, i + 1 :] = found[i + 1 :, i] = _tested_with(values[i], values[i + 1 :])
+    return found
+
+
+def against_none(paired: Floats) -> tuple[float | None, str]:
+    """The p value of differences [S] against a mean of none, and by which test.
+
+    Paired t; Wilcoxon's signed ranks where a difference is infinite, or where all are equal and t knows no spread.
+    """
     if len(paired) < 2:
         return None, "one seed" if len(paired) else "no runs"
     if (paired == 0).all():
         return 1.0, "all equal"
-    if not np.isfinite(paired).all():
+    if not np.isfinite(paired).all() or flat(paired):
         return float(stats.wilcoxon(paired, zero_method="zsplit").pvalue), "Wilcoxon"
-    spread = paired.std(ddof=1)
-    if spread == 0:
-        return 0.0, "paired t"
-    t = abs(paired.mean()) / spread * np.sqrt(len(paired))
-    return float(2 * special.stdtr(len(paired) - 1, -t)), "paired t"
+    return float(_t_test(paired.mean(), paired.std(ddof=1), len(paired))), "paired t"
+
+
+def _tested_with(one: Floats, others: Floats) -> Floats:
+    """[C]: the p values of values [S] against each of [C, S], t for all at once."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        paired = others - one  # NaN as well where both diverged
+        plain = np.isfinite(paired) | np.isnan(others) | np.isnan(one)
+        n = np.isfinite(paired).sum(axis=1)
+        mean = np.nansum(paired, axis=1, where=np.isfinite(paired)) / n
+        spread = np.sqrt(np.nansum((paired - mean[:, None]) ** 2, axis=1, where=np.isfinite(paired)) / (n - 1))
+        found = _t_test(mean, spread, n)
+    for row in np.flatnonzero(~plain.all(axis=1) | (n < 2) | (spread <= 2 * FLAT * np.abs(mean))):
+        p, _ = against_none(differences(one, others[row]))
+        found[row] = np.nan if p is None else p
+    return found
+
+
+def _t_test(mean: Floats, spread: Floats, n: Any) -> Floats:
+    return 2 * special.stdtr(n - 1, -np.abs(mean) / spread * np.sqrt(n))

@@ -14,6 +14,8 @@ Statistic = Callable[..., Floats]  # of values and the axis over which to take i
 
 LEVEL = 0.95
 RESAMPLES = 9999
+ANYWHERE = (-np.inf, np.inf)
+FLAT = 1e-12  # what differs by less, relative to its size, differs by rounding
 BOOTSTRAP_FROM = 20  # seeds; below, the bootstrap's intervals are too short: docs/statistics.md
 
 
@@ -31,15 +33,18 @@ class Estimate:
     method: str
 
 
-def mean(values: ArrayLike, rng: np.random.Generator) -> Estimate:
-    """The mean of values [S]: Student's t below 20 seeds, BCa bootstrap from there on; NaN is left out."""
+def mean(values: ArrayLike, rng: np.random.Generator, bounds: tuple[float, float] = ANYWHERE) -> Estimate:
+    """The mean of values [S]: Student's t below 20 seeds, BCa bootstrap from there on; NaN is left out.
+
+    An interval is cut where the mean cannot lie: what is beyond its ``bounds`` covers nothing.
+    """
     present = _present(values)
-    value, n = float(present.mean()) if len(present) else np.nan, len(present)
+    value, n = _taken(np.mean, present), len(present)
     if reason := _no_interval(present):
         return Estimate(value, None, None, n, reason)
     if n < BOOTSTRAP_FROM:
         half = float(special.stdtrit(n - 1, (1 + LEVEL) / 2) * present.std(ddof=1) / np.sqrt(n))
-        return Estimate(value, value - half, value + half, n, "t")
+        return Estimate(value, max(value - half, bounds[0]), min(value + half, bounds[1]), n, "t")
     return Estimate(value, *bca(present, np.mean, rng), n, "BCa")
 
 
@@ -49,10 +54,9 @@ def iqm(values: ArrayLike, rng: np.random.Generator) -> Estimate:
     Agarwal et al. 2021, Deep RL at the edge of the statistical precipice. A quarter of infinite values is trimmed away.
     """
     present = _present(values)
-    value, n = float(trimmed(present)) if len(present) else np.nan, len(present)
-    finite = present[np.isfinite(present)]
-    if n < BOOTSTRAP_FROM or len(finite) < n:
-        reason = _no_interval(present) or f"under {BOOTSTRAP_FROM} seeds"
+    value, n = _taken(trimmed, present), len(present)
+    reason = _no_interval(present) or (f"under {BOOTSTRAP_FROM} seeds" if n < BOOTSTRAP_FROM else None)
+    if reason:
         return Estimate(value, None, None, n, reason)
     return Estimate(value, *bca(present, trimmed, rng), n, "BCa")
 
@@ -74,12 +78,10 @@ def bca(values: Floats, statistic: Statistic, rng: np.random.Generator) -> tuple
     value = float(statistic(values, axis=0))
     resampled = statistic(values[_rows(n, rng)], axis=1)
     left_out = statistic(values[_others(n)], axis=1)
-    if resampled.min() == resampled.max():
-        return value, value
     bias = special.ndtri(np.mean(resampled < value) + np.mean(resampled == value) / 2)
     pull = left_out.mean() - left_out
     spread = np.sum(pull**2)
-    acceleration = np.sum(pull**3) / (6 * spread**1.5) if spread > 0 else 0.0
+    acceleration = np.sum(pull**3) / (6 * spread**1.5) if spread > 0 else 0.0  # 0: no single seed matters to it
     z = bias + special.ndtri([(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     low, high = np.quantile(resampled, special.ndtr(bias + z / (1 - acceleration * z)))
     return float(low), float(high)
@@ -100,13 +102,26 @@ def _present(values: ArrayLike) -> Floats:
     return array[~np.isnan(array)]
 
 
+def flat(values: Floats) -> bool:
+    """Whether they differ by rounding at most."""
+    return bool(np.ptp(values) <= FLAT * np.abs(values).max())
+
+
+def _taken(statistic: Statistic, present: Floats) -> float:
+    """NaN of nothing, and of what is infinite both ways."""
+    with np.errstate(invalid="ignore"):
+        return float(statistic(present, axis=0)) if len(present) else np.nan
+
+
 def _no_interval(present: Floats) -> str | None:
     """Why there is none, in words, or None."""
     if len(present) == 0:
         return "no runs"
     if not np.isfinite(present).all():
         return "diverged"
-    return "one seed" if len(present) == 1 else None
+    if len(present) == 1:
+        return "one seed"
+    return "no spread" if flat(present) else None
 
 
 def _rows(n: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 import initlab.archs  # noqa: F401  (the functions join the registry)
 from conftest import small
-from initlab.apply import initialize
 from initlab.compose import Composer
 from initlab.config import typed
 from initlab.datasets import load
 from initlab.errors import Refused
+from initlab.initial import initialize
 from initlab.module import StackModule
 from initlab.plan import make
 from initlab.slots import slots

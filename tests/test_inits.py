@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from conftest import small
 from initlab import initialize
+from initlab.adapt import Adapted
 from initlab.apply import draw
 from initlab.datasets import load
 from initlab.errors import Refused
@@ -377,10 +378,12 @@ def test_gain_is_a_factor(name: str) -> None:
 @every_scheme
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64], ids=str)
 def test_other_precisions_are_casts_of_the_float64_draw(name: str, dtype: torch.dtype) -> None:
-    layer = nn.Linear(32, 64).to(dtype)
-    (place, _) = slots(layer)
-    initialize(layer, name, seed=5, data=torch.full((1, 32), 0.5**0.5, dtype=torch.float64))
-    exact = torch.from_numpy(drawn(name, weight(seed=5, tensor=place.name)))
+    layer, of = nn.Linear(32, 64).to(dtype), weight(seed=5, tensor="weight")
+    data = {"data": torch.full((8, 32), 0.5**0.5, dtype=torch.float64), "targets": torch.arange(8)}
+    initialize(layer, name, seed=5, **data)
+    exact = torch.from_numpy(drawn(name, of))
+    if isinstance(declared(name, of), Adapted):  # not the draw alone
+        exact = initialize(nn.Linear(32, 64).double(), name, seed=5, **data).weight
     assert layer.weight.dtype == dtype
     assert torch.equal(layer.weight, exact.to(dtype))
 
@@ -397,7 +400,7 @@ def generators_untouched() -> Iterator[None]:
 def test_initialize_leaves_the_global_generators_alone(name: str) -> None:
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 4))
     with generators_untouched():
-        initialize(net, name, bias="uniform", data=torch.ones(2, 3, 3, 3))
+        initialize(net, name, bias="uniform", data=torch.ones(2, 3, 3, 3), targets=torch.tensor([0, 1]))
 
 
 def test_building_the_net_of_a_run_leaves_the_global_generators_alone() -> None:

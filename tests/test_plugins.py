@@ -89,7 +89,7 @@ def test_its_options_are_listed_and_shown(own: Path) -> None:
 
 
 def test_the_shell_completes_them_too(own: Path) -> None:
-    line = "python train.py plugins=own init=m"
+    line = "python train.py plugins=own init=mine"
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "COMP_LINE": line, "COMP_POINT": str(len(line))}
     words = [sys.executable, str(ROOT / "train.py"), "plugins=own", "--shell-completion", "query=bash"]
     done = subprocess.run(words, cwd=own, env=environment, capture_output=True, text=True, timeout=60)

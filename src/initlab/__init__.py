@@ -13,7 +13,7 @@ The way of a command, one direction, the disk in the middle:
     registry, specs, rules    what can be named: fields, defaults, ranges (no torch)
     config, plan              raw configs -> typed runs, keys, stacks, a folder (no torch)
     streams                   randomness, keyed by seed, purpose and name
-    gains, laws, inits, structured, acts, archs, datasets, optimizers, slots, walk, apply
+    gains, laws, inits, structured, adapt, acts, archs, datasets, optimizers, slots, walk, apply, initial
     theory, tracing           what should happen to a signal, before any training
     step, module, train       a stack of runs trained as one program
     sweep, interrupts         all stacks, and what stops them
@@ -26,8 +26,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from initlab.apply import initialize
     from initlab.datasets import Rows
+    from initlab.initial import initialize
     from initlab.specs import ACTS, ARCHS, DATASETS, INITS
     from initlab.tracing import trace
 
@@ -45,7 +45,7 @@ def __getattr__(name: str) -> Any:
     """Each name on first use: a plan imports this package and must not pay for torch."""
     import importlib
 
-    homes = {"initialize": "apply", "trace": "tracing", "Rows": "datasets"}
+    homes = {"initialize": "initial", "trace": "tracing", "Rows": "datasets"}
     if name in homes:
         return getattr(importlib.import_module(f"initlab.{homes[name]}"), name)
     group = name.removeprefix("register_")

@@ -1,6 +1,5 @@
-"""A net and a scheme -> its initial weights.
+"""A net's places and a scheme -> the law of each, and its draw.
 
-    initialize(model, "kaiming", act="relu", seed=0)                  # any nn.Module, in place
     draw(slots(model), option, act={"name": "relu"}, seed=0)          # {name: float64 tensor}, the net left alone
 
 A weight (two or more dimensions) takes the scheme's law, a bias the scheme's `bias`; norms start as the identity
@@ -13,22 +12,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, TypeVar
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-import initlab.inits  # noqa: F401  (the functions join the registry)
+import initlab.inits
+import initlab.learned  # noqa: F401  (the functions join the registry)
 from initlab.errors import Refused
 from initlab.gains import critical_of
 from initlab.laws import Constant, Law, Normal, Symmetric, Weight
 from initlab.roles import WEIGHTLESS, Role, words
 from initlab.slots import Slot, slots
-from initlab.specs import ACTS, INITS
+from initlab.specs import INITS
 from initlab.structured import Fixed
 from initlab.walk import follow
 
-M = TypeVar("M", bound=nn.Module)
 BIAS_CONSTANT = 0.1
 
 
@@ -45,7 +43,7 @@ def draw(
     """
     drawn = {}
     for place in places:
-        if place.part == "kept" and not _decides(_scheme(place, option), place):
+        if place.part == "kept" and not _decides(scheme_of(place, option), place):
             continue
         weight = weight_of(place, act, seed, (received or {}).get(place.name))
         drawn[place.name] = law(place, option, weight).draw(weight)
@@ -63,7 +61,7 @@ def weight_of(place: Slot, act: Mapping[str, Any], seed: int, signal: float | No
 
 def law(place: Slot, option: Mapping[str, Any], weight: Weight) -> Law:
     """What a place follows: its scheme's law, its scheme's bias law, or a norm's 1 or 0. Raises Refused."""
-    scheme = _scheme(place, option)
+    scheme = scheme_of(place, option)
     if place.part == "weight":
         _check_shape(place, scheme)
     elif not _decides(scheme, place):
@@ -104,12 +102,12 @@ def check(model: nn.Module, option: Mapping[str, Any], act: Mapping[str, Any], x
     places = slots(model)
     for place in places:
         if place.part == "weight":
-            _check_shape(place, _scheme(place, option))
-    _check_roles(places, option)
+            _check_shape(place, scheme_of(place, option))
+    check_roles(places, option)
     signals(model, option, act, x)
 
 
-def _check_roles(places: Iterable[Slot], option: Mapping[str, Any]) -> None:
+def check_roles(places: Iterable[Slot], option: Mapping[str, Any]) -> None:
     """Raises Refused for a scheme that needs a role which no layer of the net has."""
     had = words(place.role for place in places)
     for scheme in (option, *option["rules"]):
@@ -143,10 +141,12 @@ def signals(
     ``x`` are rows of data. Raises Refused where the net cannot be followed, see `walk`.
     """
     named = {place.name: place for place in slots(model, roles)}
-    asking = [p for p in named.values() if p.part == "weight" and INITS[_scheme(p, option)["name"]].facts.get("signal")]
+    asking = [
+        p for p in named.values() if p.part == "weight" and INITS[scheme_of(p, option)["name"]].facts.get("signal")
+    ]
     if not asking:
         return {}
-    name = _scheme(asking[0], option)["name"]
+    name = scheme_of(asking[0], option)["name"]
     if x is None:
         raise Refused(f"init={name}: follows the signal through the net, so it needs data: rows of what the net takes.")
 
@@ -172,7 +172,7 @@ def signals(
     return received
 
 
-def _scheme(place: Slot, option: Mapping[str, Any]) -> Mapping[str, Any]:
+def scheme_of(place: Slot, option: Mapping[str, Any]) -> Mapping[str, Any]:
     """The scheme of a place: the first rule that names it, or else its weight, or else the run's own."""
     for name in (place.name, place.weight):
         for rule in option.get("rules", ()):
@@ -197,41 +197,3 @@ def unmatched(places: Iterable[Slot], rules: Sequence[Mapping[str, Any]]) -> lis
         return _matches(rule, place.name, place) and (place.part in ("weight", "bias") or _decides(rule, place))
 
     return [i for i, rule in enumerate(rules) if not any(decides(rule, place) for place in named)]
-
-
-@torch.no_grad()
-def initialize(
-    model: M,
-    init: str,
-    *,
-    act: str | Mapping[str, Any] = "relu",
-    seed: int = 0,
-    data: Tensor | None = None,
-    roles: Mapping[str, Role] | None = None,
-    **fields: Any,
-) -> M:
-    """Initialise a net's parameters in place by a registered scheme, and return the net.
-
-    ``fields`` are the scheme's own (gain, mode, ...) and bias, bias_value, rules; ``act`` is the activation that
-    gain=torch, forward, backward and critical ask about; ``data`` [N, ...] are rows of what the net takes, for the
-    schemes that follow the signal (auto); ``roles``, by names of modules or parameters, are what the layers are to the
-    net, for the schemes that ask (by default the net's attribute `roles`). The draw is float64, cast to each
-    parameter's dtype and copied to its device; it depends on (seed, parameter name, shape, scheme, role, data) alone.
-    Raises Refused (a ValueError) for a name or a field that is not there, a value out of range, a rule that matches
-    nothing, a role that the net lacks, or a weight that the scheme cannot fill.
-
-        >>> initialize(torch.nn.Linear(20, 64), "kaiming", mode="fan_out", seed=1)
-        Linear(in_features=20, out_features=64, bias=True)
-    """
-    option = INITS.typed({"name": init, **fields})
-    activation = ACTS.typed({"name": act} if isinstance(act, str) else act)
-    places = slots(model, roles)
-    _check_roles(places, option)
-    for i in unmatched(places, option["rules"]):
-        known = ", ".join(place.name for place in places if place.part in ("weight", "bias"))
-        raise Refused(f"init.rules[{i}]: matches no weight or bias. Known: {known}.")
-    parameters = dict(model.named_parameters(remove_duplicate=False))
-    received = signals(model, option, activation, data, roles)
-    for name, value in draw(places, option, activation, seed, received).items():
-        parameters[name].copy_(value)
-    return model

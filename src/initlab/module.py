@@ -26,17 +26,16 @@ from torch import Tensor
 
 import initlab.acts
 import initlab.archs  # noqa: F401
-from initlab.apply import draw, signals
+from initlab.adapt import Told
 from initlab.checkpoint import Checkpoint
 from initlab.config import Config
 from initlab.curves import Curves
 from initlab.datasets import Data
+from initlab.initial import initial
 from initlab.optimizers import Hyper, Optimizer
-from initlab.slots import slots
 from initlab.specs import ACTS, ARCHS, OPTIMIZERS, PER_RUN
 from initlab.step import Program, State, evaluate, refusal, start, step
 from initlab.streams import permutation
-from initlab.walk import ROWS
 
 CHUNK = 20  # updates in one training_step
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -95,6 +94,7 @@ class StackModule(L.LightningModule):
         self.log_every: int = shared["trainer"]["log_every_n_steps"]
         self.curves = Curves(resumed.curves if resumed else None)
         self.initial_hashes: list[str] = resumed.hashes if resumed else []
+        self.adapted: dict[int, list[Told]] = {}  # what the schemes that look at data did, by lane
         self.on_ready: Callable[[], None] = lambda: None  # before the first update
         self.on_chunk: Callable[[], None] = lambda: None  # within an epoch
         self.on_block: Callable[[], None] = lambda: None  # after an epoch and its evaluation
@@ -103,7 +103,7 @@ class StackModule(L.LightningModule):
     # --- before training ----------------------------------------------------------------------------------------------
 
     def prepare(self) -> None:
-        """Draw every run's initial weights, or take the checkpoint's state, and put it and the data on the device."""
+        """Make every run's initial weights, or take the checkpoint's state, and put it and the data on the device."""
         shared = self.configs[0]
         net = build_net(shared, self.data).to(self.dtype_)
         hyper = self._hyper()
@@ -128,19 +128,20 @@ class StackModule(L.LightningModule):
 
     def _start(self, net: torch.nn.Module, slots: int) -> State:
         blank = {name: torch.zeros_like(p) for name, p in net.named_parameters()}
-        drawn = [self._drawn(net, r) or blank for r in range(len(self.configs))]
+        data = torch.tensor(self.data.train.x), torch.tensor(self.data.train.y)
+        drawn = [self._drawn(net, r, *data) or blank for r in range(len(self.configs))]
         self.initial_hashes = [_hash(run) for run in drawn]
         params = {name: torch.stack([run[name] for run in drawn]) for name in blank}
         buffers = {name: b.expand(len(drawn), *b.shape).clone() for name, b in net.named_buffers()}
         state = start(params, buffers, slots)
         return state._replace(alive=torch.tensor([r in self.live for r in range(len(drawn))]))
 
-    def _drawn(self, net: torch.nn.Module, r: int) -> dict[str, Tensor] | None:
+    def _drawn(self, net: torch.nn.Module, r: int, x: Tensor, y: Tensor) -> dict[str, Tensor] | None:
         """The initial weights of run r; None if it is not trained, or cannot be."""
         if r not in self.live:
             return None
         try:
-            return self._initial(net, self.configs[r])
+            return self._initial(net, r, x, y)
         except (OSError, MemoryError):
             raise  # the machine's trouble, not the run's
         except Exception:
@@ -148,10 +149,12 @@ class StackModule(L.LightningModule):
             self.live.remove(r)
             return None
 
-    def _initial(self, net: torch.nn.Module, config: Config) -> dict[str, Tensor]:
-        received = signals(net, config["init"], config["act"], torch.tensor(self.data.train.x[:ROWS]))
-        drawn = draw(slots(net), config["init"], config["act"], config["init_seed"], received)
-        return {name: drawn.get(name, p.detach()).to(self.dtype_) for name, p in net.named_parameters()}
+    def _initial(self, net: torch.nn.Module, r: int, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        config = self.configs[r]
+        drawn, told = initial(net, config["init"], config["act"], config["init_seed"], x, y)
+        if told:
+            self.adapted[r] = told
+        return {name: drawn.get(name, p.detach()).to("cpu", self.dtype_) for name, p in net.named_parameters()}
 
     def _hyper(self) -> Hyper:
         def column(field: str, neutral: float) -> Tensor | None:

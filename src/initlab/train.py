@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -119,6 +120,10 @@ class Training:
             self.runs.remove(self.stack.runs[lane])
         if not self.runs:
             raise NoneLeft
+        for run, lane in zip(self.runs, self.module.live, strict=True):
+            if told := self.module.adapted.get(lane):
+                content = json.dumps({"schema": 1, "adapted": told}, indent=1)
+                disk.write(self.store.run_folder(run) / "adapted.json", content.encode())
         if self.module.refusal is not None:
             name = self.stack.config["arch"]["name"]
             self.progress.say(f"  arch={name} cannot be stacked, trained one by one: {self.module.refusal}")

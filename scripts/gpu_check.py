@@ -32,14 +32,22 @@ from initlab.streams import uniforms
 ROOT = Path(__file__).parents[1]
 STEPS = 15
 TOLERANCE = 1e-9  # of what is larger, 1 or the value: float64's roundings after that many steps, in any order of sums
-SMALL = {"mlp": {"depth": 2, "width": 16}, "cnn": {"depth": 2, "width": 6}}
+SMALL = {
+    "mlp": {"depth": 2, "width": 16},
+    "cnn": {"depth": 2, "width": 6},
+    "resmlp": {"depth": 2, "width": 16},
+    "resnet": {"depth": 1, "width": 4},
+    "vit": {"depth": 1, "width": 8, "patch": 4},
+    "transformer": {"depth": 1, "width": 8},
+}
 TRAINER = {"max_steps": STEPS, "precision": "float64", "log_every_n_steps": 1}
 DATASET = {"name": "gaussian", "samples": 400, "batch_size": 16}
 SHARED = {"dataset": DATASET, "trainer": TRAINER, "act": {"name": "tanh"}, "arch": {"name": "mlp"} | SMALL["mlp"]}
 CPU = torch.device("cpu")
-# Images of noise, as many as the configs say; a net that takes vectors flattens them.
+# Images of noise, as many as the configs say; a net that takes vectors flattens them, one for sequences takes lines.
 X, Y = uniforms((400, 1, 8, 8), 0, "check", "images").astype(np.float32), np.arange(400) % 3
-DATA = Data("classification", 3, *(Part(X[rows], Y[rows]) for rows in np.split(np.arange(400), [280, 340])))
+CUT = np.split(np.arange(400), [280, 340])
+IMAGES, SEQUENCES = (Data("classification", 3, *(Part(x[rows], Y[rows]) for rows in CUT)) for x in (X, X[:, 0]))
 
 
 def main() -> int:
@@ -94,7 +102,8 @@ def stack(options: dict[str, Config]) -> list[Config]:
 
 
 def trained(configs: list[Config], device: torch.device, steps: int = STEPS) -> StackModule:
-    module = StackModule(configs, DATA).to(device)
+    lines = "positions" in ARCHS[configs[0]["arch"]["name"]].facts
+    module = StackModule(configs, SEQUENCES if lines else IMAGES).to(device)
     module.prepare()
     module.on_train_epoch_start()
     module.training_step(Chunk(0, 0, steps), 0)

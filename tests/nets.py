@@ -11,7 +11,8 @@ from initlab.errors import Refused
 from initlab.specs import ARCHS, DATASETS
 from plain import images
 
-SMALL = {"depth": 2, "width": 8, "layers": 2}
+SMALL = {"depth": 2, "width": 8, "layers": 2, "heads": 2, "patch": 2}
+IMAGE = (2, 4, 6)
 
 
 def small_arch(name: str, **fields: Any) -> dict[str, Any]:
@@ -21,9 +22,10 @@ def small_arch(name: str, **fields: Any) -> dict[str, Any]:
 
 
 def data_for(option: dict[str, Any]) -> Data:
-    """The first that fits: vectors, images."""
-    vectors = DATASETS.typed({"name": "gaussian", "samples": 400, "features": 6, "classes": 3, "batch_size": 32})
-    for data in (load(vectors), images()):
+    """The first that fits: vectors, images, sequences with several targets a row."""
+    vectors = {"name": "gaussian", "samples": 400, "features": 6, "classes": 3}
+    sequences = {"name": "copy", "samples": 400, "symbols": 3, "span": 2, "delay": 2}
+    for data in (load(DATASETS.typed(vectors)), images(shape=IMAGE), load(DATASETS.typed(sequences))):
         try:
             ARCHS[option["name"]].facts.get("fits", lambda *_: None)(option, data.train.x.shape[1:], "data")
         except Refused:

@@ -138,6 +138,13 @@ def torch_optimizer(config: Config, net: nn.Module) -> tuple[torch.optim.Optimiz
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
 
 
+def error(out: Tensor, y: Tensor, regression: bool) -> Tensor:
+    """Mean squared error or cross-entropy; of a net that answers at every position the last ones count."""
+    if out.dim() == 3:
+        out = out[:, -y.shape[1] :] if y.dim() == 2 and not regression else out[:, -1]
+    return F.mse_loss(out, y) if regression else F.cross_entropy(out.flatten(0, -2), y.flatten())
+
+
 def train_plainly(
     config: Config, data: Data, order: Callable[[int, int, str, str], Any], net: nn.Module | None = None
 ) -> dict[str, Any]:
@@ -162,7 +169,7 @@ def train_plainly(
             if len(rows) < size or len(losses) == STEPS:
                 break
             out = net(x[rows])
-            loss = F.mse_loss(out, y[rows]) if regression else F.cross_entropy(out, y[rows])
+            loss = error(out, y[rows], regression)
             optimizer.zero_grad()
             loss.backward()
             norms.append(nn.utils.clip_grad_norm_(net.parameters(), math.inf if clip is None else clip).item())

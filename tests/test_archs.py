@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 import initlab.archs  # noqa: F401  (the functions join the registry)
 from conftest import small
@@ -22,9 +23,10 @@ from initlab.errors import Refused
 from initlab.initial import initialize
 from initlab.module import StackModule
 from initlab.plan import make
+from initlab.roles import Role
 from initlab.slots import slots
 from initlab.specs import ARCHS
-from initlab.specs.arch import conv_sizes
+from initlab.specs.shapes import conv_sizes
 from initlab.train import fit
 from plain import images
 
@@ -201,6 +203,29 @@ def test_fixup_has_numbers_before_each_activation_and_layer_in_place_of_biases()
     h, (w1, w2) = torch.randn(4, 6).double(), (net.blocks[0].branch.fc1.weight, net.blocks[0].branch.fc2.weight)
     inner = (torch.tanh(h + 0.1) + 0.3) @ w1.T
     torch.testing.assert_close(net.blocks[0](h), h + (torch.tanh(inner + 0.5) + 0.7) @ w2.T)
+
+
+@pytest.mark.parametrize("shortcut", ["project", "pad"])
+def test_a_residual_net_of_convolutions(shortcut: str) -> None:
+    """Written out: pre-activation, the image halved and the channels doubled in the first layer of each later stage."""
+    x = torch.randn(3, 2, 5, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    fields = {"depth": 2, "stages": 2, "width": 4, "shortcut": shortcut}
+    net: Any = ARCHS.build(ARCHS.typed({"name": "resnet", **fields}), (2, 5, 6), 3, nn.ReLU)
+    initialize(net.double(), "kaiming", bias="normal")
+    h = F.conv2d(x, net.stem.weight, net.stem.bias, padding=1)
+    for i, block in enumerate(net.blocks):
+        stride, conv1, conv2 = (2 if i == 2 else 1), block.branch.conv1, block.branch.conv2
+        inner = F.conv2d(h.relu(), conv1.weight, conv1.bias, stride, 1)
+        branch = F.conv2d(inner.relu(), conv2.weight, conv2.bias, padding=1)
+        if stride == 2 and shortcut == "project":
+            h = F.conv2d(h, block.shortcut.weight, block.shortcut.bias, 2)
+        elif stride == 2:
+            h = torch.cat([h[:, :, ::2, ::2], torch.zeros(3, 4, 3, 3, dtype=torch.float64)], 1)
+        h = h + branch
+    torch.testing.assert_close(net(x), net.readout(h.relu().mean((2, 3))))
+    roles = {place.name: place.role for place in slots(net)}
+    assert roles["blocks.2.branch.conv2.weight"] == Role("hidden", block=2, blocks=4, layer=2, layers=2)
+    assert roles.get("blocks.2.shortcut.weight") == (Role("shortcut") if shortcut == "project" else None)
 
 
 class Scaled(nn.Module):

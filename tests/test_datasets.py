@@ -394,7 +394,7 @@ def test_class_statistics_follow_theory(separation: float) -> None:
 def test_normals_are_normal() -> None:
     """Kolmogorov's distance to the normal law is below the Dvoretzky-Kiefer-Wolfowitz bound (Massart 1990)."""
     n = 100_000
-    z = np.sort(synthetic._normals((n,), 0, "test"))
+    z = np.sort(synthetic.normals((n,), 0, "test"))
     law = np.array([0.5 * math.erfc(-value / math.sqrt(2)) for value in z])
     steps = np.arange(n + 1) / n
     distance = max(np.max(steps[1:] - law), np.max(law - steps[:-1]))
@@ -467,9 +467,9 @@ def test_teacher_is_a_tanh_network_no_linear_fit_reaches() -> None:
 
 
 def test_teacher_is_the_network_it_says() -> None:
-    x, w1 = synthetic._normals((1000, 8), 0, "teacher x"), synthetic._normals((8, 16), 0, "teacher w1")
-    clean = np.tanh(x @ w1 / math.sqrt(8)) @ synthetic._normals((16, 1), 0, "teacher w2") / math.sqrt(16)
-    expected = clean / clean.std() + 0.1 * synthetic._normals((1000, 1), 0, "teacher noise")
+    x, w1 = synthetic.normals((1000, 8), 0, "teacher x"), synthetic.normals((8, 16), 0, "teacher w1")
+    clean = np.tanh(x @ w1 / math.sqrt(8)) @ synthetic.normals((16, 1), 0, "teacher w2") / math.sqrt(16)
+    expected = clean / clean.std() + 0.1 * synthetic.normals((1000, 1), 0, "teacher noise")
     np.testing.assert_allclose(teacher(**TEACHER)[3], expected, rtol=1e-6, atol=1e-6)
 
 

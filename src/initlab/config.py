@@ -18,7 +18,7 @@ from initlab import gains, roles
 from initlab.datasets import sizes
 from initlab.errors import Refused, unknown
 from initlab.fields import typed_fields
-from initlab.specs import ARCHS, GROUPS, INITS, SEEDS, SWEEP, TRAINER
+from initlab.specs import ACTS, ARCHS, GROUPS, INITS, SEEDS, SWEEP, TRAINER
 
 Config = dict[str, Any]
 SCHEMA = 1
@@ -65,6 +65,8 @@ def _settle(config: Config) -> None:
         arch["width"] = None
     if arch["name"] == "cnn":
         _settle_cnn(arch)
+    if (own := ARCHS[arch["name"]].facts.get("act")) is not None:
+        config["act"] = act = ACTS.typed({"name": own})
     offers = {name: spec.facts.get("roles") for name, spec in ARCHS.items()}
     for where, scheme in schemes(config):
         _settle_scheme(scheme)

@@ -129,9 +129,17 @@ def _runs(composer: Composer, sweep: Sweep) -> Iterable[tuple[Run, Mapping[str, 
 
 def _check_shape(config: Config) -> None:
     """Raises Refused for data of a shape that the architecture does not take."""
-    arch, dataset = config["arch"], config["dataset"]
-    if (fits := ARCHS[arch["name"]].facts.get("fits")) is not None:
-        fits(arch, load(dataset).train.x.shape[1:], f"dataset={dataset['name']}")
+    arch, dataset, facts = config["arch"], config["dataset"], ARCHS[config["arch"]["name"]].facts
+    data = load(dataset)
+    if (fits := facts.get("fits")) is not None:
+        fits(arch, data.train.x.shape[1:], f"dataset={dataset['name']}")
+    y = data.train.y
+    if data.task == "classification" and y.ndim > 1 and not ("positions" in facts or "plugin" in facts):
+        able = ", ".join(name for name, spec in ARCHS.items() if "positions" in spec.facts)
+        raise Refused(
+            f"arch={arch['name']}: answers once a row; dataset={dataset['name']} has a class at each of {y.shape[1]} "
+            f"positions. These answer at every position: {able}."
+        )
 
 
 def _distinct(runs: Iterable[tuple[Run, Mapping[str, Any]]]) -> tuple[tuple[Run, ...], list[str]]:

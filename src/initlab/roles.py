@@ -45,8 +45,9 @@ class Role:
 
     ``block`` counts residual blocks from 0, ``blocks`` is their number (the L of Fixup); ``layer`` counts the layers of
     a branch from 1, ``layers`` is their number (Fixup's m). ``gate`` is what a weight or a bias of a recurrent cell
-    belongs to: input, forget, cell, output (LSTM), reset, update, new (GRU). ``heads`` is the number of an attention's
-    heads. Raises Refused for a kind that is none.
+    belongs to: input, forget, output, cell (LSTM), reset, update, new (GRU), state (a plain one); ``cell`` is a name
+    that all gates of one cell share. ``heads`` is the number of an attention's heads. Raises Refused for a kind that
+    is none.
     """
 
     kind: str
@@ -55,6 +56,7 @@ class Role:
     layer: int | None = None
     layers: int | None = None
     gate: str | None = None
+    cell: str | None = None
     heads: int | None = None
 
     def __post_init__(self) -> None:

@@ -1,12 +1,15 @@
 """The training step of a stack: pure, (program, state, batch) -> (state, losses), for R runs at once.
 
-    state, losses = step(program, state, x, y)         # x [R, B, *features], y [R, B] or [R, B, outputs]; losses [R]
+    state, losses = step(program, state, x, y)         # x [R, B, *features], y [R, B]; losses [R]
+
+Targets are classes, [R, B], or one for each of the last P positions of a sequence, [R, B, P]; of regression numbers,
+[R, B, outputs].
 
 A solo run is a stack of one: there is no other path. The gradient of the *sum* of the runs' losses is each run's own
 gradient, and nothing here crosses runs, so a run that turns NaN stays alone: its lane is frozen at its last finite
 step and computes on, unused, at constant width.
 
-Letters: R runs, B rows of a batch, N rows of a part, T tensors.
+Letters: R runs, B rows of a batch, N rows of a part, P positions, C classes.
 """
 
 from __future__ import annotations
@@ -111,28 +114,41 @@ def refusal(net: nn.Module, x: Tensor) -> str | None:
 
 def loss(task: str, out: Tensor, y: Tensor) -> Tensor:
     """Mean loss of each run, [R]: cross-entropy in nats, or the squared error averaged over outputs."""
+    out = answers(task, out, y)
     if task == "regression":
         return (out - y).square().flatten(1).mean(1)
     picked = out.gather(-1, y.unsqueeze(-1)).squeeze(-1)
-    return (out.logsumexp(-1) - picked).mean(-1)
+    return (out.logsumexp(-1) - picked).flatten(1).mean(1)
+
+
+def answers(task: str, out: Tensor, y: Tensor) -> Tensor:
+    """The outputs that have a target: of a net that answers at every position, [R, B, T, C], those at the last ones."""
+    if out.dim() < 4:
+        return out
+    return out[:, :, -y.shape[2] :] if task == "classification" and y.dim() == 3 else out[:, :, -1]
 
 
 @torch.no_grad()
 def evaluate(program: Program, state: State, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Loss and metric (accuracy, or R^2 over all outputs) of each run on a part x [N, ...], y [N, ...]: [R] and [R]."""
+    """Loss and metric (accuracy, or R^2 over all outputs) of each run on a part x [N, ...], y [N, ...]: [R] and [R].
+
+    Accuracy counts targets: of rows that have several, each for itself.
+    """
     program.net.eval()
     total = torch.zeros(len(state.alive), dtype=x.dtype, device=x.device)
     score = total.clone()
     for rows in range(0, len(x), EVALUATION_ROWS):
         some_x, some_y = x[rows : rows + EVALUATION_ROWS], y[rows : rows + EVALUATION_ROWS]
         out, _ = forward(program.net, state.params, state.buffers, some_x, stackable=program.stackable, shared=True)
-        total = total + loss(program.task, out, some_y.expand(len(out), *some_y.shape)) * len(some_x)
+        wanted = some_y.expand(len(out), *some_y.shape)
+        total = total + loss(program.task, out, wanted) * len(some_x)
         if program.task == "classification":
-            score = score + (out.argmax(-1) == some_y).sum(-1)
+            right = answers(program.task, out, wanted).argmax(-1) == wanted
+            score = score + right.flatten(1).sum(1)
     mean = total / len(x)
     if program.task == "regression":
         return mean, 1 - mean / (y - y.mean(0)).square().mean()
-    return mean, score / len(x)
+    return mean, score / y.numel()
 
 
 def _advanced(program: Program, state: State, grads: Tensors, buffers: Tensors, losses: Tensor) -> tuple[State, Tensor]:

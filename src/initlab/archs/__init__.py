@@ -8,5 +8,7 @@ An architecture is a function of (shape of one input, number of outputs, factory
 what its layers are: the attribute `roles`, see `initlab.roles`.
 """
 
+import initlab.archs.attention
 import initlab.archs.plain
+import initlab.archs.recurrent
 import initlab.archs.residual  # noqa: F401  (the functions join ARCHS)

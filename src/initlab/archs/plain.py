@@ -11,7 +11,7 @@ from torch import nn
 
 from initlab.roles import Role
 from initlab.specs import ARCHS
-from initlab.specs.arch import conv_sizes
+from initlab.specs.shapes import conv_sizes
 
 Act = Callable[[], nn.Module]
 Norm = Literal["none", "batch", "layer"]

@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from initlab.archs.plain import Act, Net, Norm, vector_norm
+from initlab.archs.plain import Act, Net, Norm, image_norm, vector_norm
 from initlab.roles import Role
 from initlab.specs import ARCHS
 
@@ -70,6 +70,55 @@ def resmlp(
     return _net(stem, blocks, _activated(vector_norm(norm, width), act, fixup), nn.Linear(width, outputs))
 
 
+@ARCHS.register("resnet")
+def resnet(
+    features: tuple[int, ...],
+    outputs: int,
+    act: Act,
+    *,
+    depth: int,
+    stages: int,
+    width: int,
+    layers: int,
+    kernel: int,
+    norm: Norm,
+    residual: Join,
+    shortcut: Literal["project", "pad"],
+) -> nn.Module:
+    """stem -> stages of depth blocks of convolutions -> norm -> act -> mean -> readout; [B, C, H, W] -> [B, outputs].
+
+    From stage to stage the image is halved and the channels are doubled, by the first layer of the first block.
+    """
+    fixup = residual == "fixup"
+
+    def conv(inputs: int, channels: int, stride: int = 1, size: int = kernel) -> nn.Conv2d:
+        return nn.Conv2d(inputs, channels, size, stride, size // 2, bias=not fixup)
+
+    def block(inputs: int, channels: int) -> Block:
+        stride, sizes = channels // inputs, [inputs, *[channels] * (layers - 1)]
+        convs = {f"conv{i}": conv(size, channels, stride if i == 1 else 1) for i, size in enumerate(sizes, 1)}
+        branch = _branch(convs, [image_norm(norm, size) for size in sizes], act, fixup)
+        resize = conv(inputs, channels, stride, 1) if shortcut == "project" else Padded(channels - inputs)
+        return Block(branch, residual != "plain", resize if stride > 1 else None)
+
+    channels = [width * 2**stage for stage in range(stages) for _ in range(depth)]
+    blocks = [block(inputs, size) for inputs, size in zip([width, *channels], channels, strict=False)]
+    head = _activated(image_norm(norm, channels[-1]), act, fixup)
+    head |= {"mean": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
+    return _net({"stem": conv(features[0], width)}, blocks, head, nn.Linear(channels[-1], outputs))
+
+
+class Padded(nn.Module):
+    """Every second pixel, and zeros for the channels that are new: a shortcut without parameters."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.pad(x[..., ::2, ::2], (0, 0, 0, 0, 0, self.channels))
+
+
 def _branch(layers: Mapping[str, nn.Module], norms: Sequence[nn.Module], act: Act, shifted: bool) -> nn.Sequential:
     """(norm -> act -> layer) for each layer; ``shifted``: a number added before each act and each layer."""
     steps: OrderedDict[str, nn.Module] = OrderedDict()
@@ -112,6 +161,8 @@ def _block_roles(block: Block, index: int, blocks: int) -> dict[str, Role]:
     for name, module in block.branch.named_children():
         if isinstance(module, Shift):
             roles[f"branch.{name}"] = replace(place, kind="branch_bias")
+    if isinstance(block.shortcut, nn.Conv2d):
+        roles["shortcut"] = Role("shortcut")
     if block.scale is not None:
         roles["scale"] = replace(place, kind="branch_scale")
     return roles

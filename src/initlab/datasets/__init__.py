@@ -4,8 +4,8 @@
     data.train.x                                        # float32 [1257, 1, 8, 8], read-only
     data.fingerprint                                    # SHA-256 of everything a run can see of it
 
-A source makes `Rows` (`embedded`, `synthetic`, `images`, `arrays`, `openml`); `split` cuts and scales them, the
-same for each. Randomness comes from `streams` alone. Numpy only: a plan reads the data, too.
+A source makes `Rows` (`embedded`, `synthetic`, `sequences`, `images`, `arrays`, `openml`); `split` cuts and scales
+them, the same for each. Randomness comes from `streams` alone. Numpy only: a plan reads the data, too.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import initlab.datasets.arrays
 import initlab.datasets.embedded
 import initlab.datasets.images
 import initlab.datasets.openml
+import initlab.datasets.sequences
 import initlab.datasets.synthetic  # noqa: F401  (the sources join DATASETS)
 from initlab.datasets.parts import Data, Part, Rows, Task
 from initlab.datasets.split import counts, prepare

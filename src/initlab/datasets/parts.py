@@ -17,7 +17,10 @@ Floats: TypeAlias = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Rows: ``x`` float32, vectors [N, features] or images [N, C, H, W]; ``y`` int64 [N] or float32 [N, outputs]."""
+    """Rows: ``x`` float32, vectors [N, features], sequences [N, T, F] or images [N, C, H, W].
+
+    ``y`` is int64 [N], or [N, P] where the last P positions of a sequence have a class each, or float32 [N, outputs].
+    """
 
     x: Floats
     y: NDArray[Any]
@@ -26,7 +29,7 @@ class Part:
 class Rows(NamedTuple):
     """What a source knows, unsplit but for the parts it was published with.
 
-    ``x`` [N, *features] and ``y`` ([N] of classes 0..outputs-1, or [N, outputs] of targets) are of any number type;
+    ``x`` [N, *features] and ``y`` ([N] or [N, P] of classes 0..outputs-1, or [N, outputs] of targets) are of any type;
     ``x`` counts in ``1 / unit``, so that images can stay bytes until they are split. ``val`` and ``test`` are (x, y).
     """
 

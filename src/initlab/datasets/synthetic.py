@@ -16,8 +16,8 @@ from initlab.streams import uniforms, words
 def gaussian(*, samples: int, features: int, classes: int, separation: float, seed: int) -> Rows:
     """A mixture of Gaussians: centres ~ N(0, separation^2 I), x ~ N(centre, I) [samples, features]."""
     y = _labels(samples, classes, seed, "gaussian labels")
-    centres = separation * _normals((classes, features), seed, "gaussian centres")
-    x = centres[y] + _normals((samples, features), seed, "gaussian x")
+    centres = separation * normals((classes, features), seed, "gaussian centres")
+    x = centres[y] + normals((samples, features), seed, "gaussian x")
     return Rows("classification", classes, x.astype(np.float32), y)
 
 
@@ -28,7 +28,7 @@ def spirals(*, samples: int, arms: int, turns: float, noise: float, seed: int) -
     radius = uniforms((samples,), seed, "data", "spirals radius")
     angle = 2.0 * np.pi * (turns * radius + y / arms)
     curve = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    x = 2.0 * (curve + noise * _normals((samples, 2), seed, "spirals noise"))  # about unit variance
+    x = 2.0 * (curve + noise * normals((samples, 2), seed, "spirals noise"))  # about unit variance
     return Rows("classification", arms, x.astype(np.float32), y)
 
 
@@ -38,12 +38,12 @@ def teacher(*, samples: int, features: int, width: int, noise: float, seed: int)
 
     The deviation is that of the rows drawn: the first rows of a larger set have the same x, and y up to that factor.
     """
-    x = _normals((samples, features), seed, "teacher x")
-    w1 = _normals((features, width), seed, "teacher w1") / math.sqrt(features)
-    w2 = _normals((width, 1), seed, "teacher w2") / math.sqrt(width)
+    x = normals((samples, features), seed, "teacher x")
+    w1 = normals((features, width), seed, "teacher w1") / math.sqrt(features)
+    w2 = normals((width, 1), seed, "teacher w2") / math.sqrt(width)
     # einsum, as the last bit of a BLAS product may change with the number of rows and of threads.
     clean = np.einsum("nw,wo->no", np.tanh(np.einsum("nf,fw->nw", x, w1)), w2)
-    y = clean / clean.std() + noise * _normals((samples, 1), seed, "teacher noise")
+    y = clean / clean.std() + noise * normals((samples, 1), seed, "teacher noise")
     return Rows("regression", 1, x.astype(np.float32), y.astype(np.float32))
 
 
@@ -54,7 +54,7 @@ def _labels(samples: int, classes: int, seed: int, name: str) -> NDArray[np.int6
     return np.argsort(order, axis=1, kind="stable").astype(np.int64).ravel()[:samples]
 
 
-def _normals(shape: tuple[int, ...], seed: int, name: str) -> NDArray[np.float64]:
+def normals(shape: tuple[int, ...], seed: int, name: str) -> NDArray[np.float64]:
     """N(0, 1) in float64, one per element (Box & Muller 1958): element i depends on word i of two streams alone."""
     radius = np.sqrt(-2.0 * np.log(uniforms(shape, seed, "data", f"{name} radius")))
     angle = 2.0 * np.pi * uniforms(shape, seed, "data", f"{name} angle")

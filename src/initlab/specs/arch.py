@@ -1,52 +1,19 @@
 """The architectures: fields, defaults, ranges, the data they fit, the roles they declare. Their nets are in `archs`.
 
-The fact ``fits(option, features, given)`` of an architecture raises Refused for inputs of a shape that it cannot take;
-``roles`` are the `roles.Offers` of its nets.
+The fact ``fits(option, features, given)`` of an architecture raises Refused for inputs of a shape that it cannot take
+(`shapes`); ``roles`` are the `roles.Offers` of its nets; ``positions``, whether they answer at every position of a
+sequence; ``act``, the activation of a net that has its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
-from initlab.errors import Refused
 from initlab.fields import Constraint, Field, Integer, ListOf, OneOf
 from initlab.registry import Registry
 from initlab.roles import Offers
-
-
-def conv_sizes(option: Mapping[str, Any], features: Sequence[int], given: str = "the data") -> list[tuple[int, int]]:
-    """(height, width) of what each conv layer of a cnn takes, and last of what its head takes.
-
-    A conv layer keeps the size (zero, circular or reflected margins of kernel // 2); pooling halves it, max and avg
-    dropping an odd last line, a stride keeping it. Raises Refused for no image, a margin as large as the image, whose
-    outermost weights would see no pixel, and pooling of a single line.
-    """
-    if len(features) != 3:
-        raise Refused(f"arch=cnn: needs images [C, H, W]; {given} has {list(features)}.")
-    margin, pool = option["kernel"] // 2, option["pool"]
-    sizes = [(features[1], features[2])]
-    for i in range(1, option["depth"] + 1):
-        height, width = sizes[-1]
-        where = f"conv{i} has {height} x {width} ({given} has {list(features)})"
-        if margin >= min(height, width):
-            raise Refused(
-                f"arch.kernel={option['kernel']}: needs an image of more than {margin} x {margin}; {where}. "
-                f"Take a smaller arch.kernel or arch.depth, or a larger arch.pool_every."
-            )
-        if pool != "none" and i % option["pool_every"] == 0:
-            if min(height, width) < 2:
-                raise Refused(
-                    f"arch.pool={pool}: halves an image of 2 x 2 or more; {where}. "
-                    f"Take a smaller arch.depth or a larger arch.pool_every."
-                )
-            odd = 1 if pool == "stride" else 0
-            height, width = (height + odd) // 2, (width + odd) // 2
-        sizes.append((height, width))
-    return sizes
-
+from initlab.specs.shapes import conv_sizes, resnet_sizes, sequence, vit_patches
 
 NORM = Field("none", OneOf(("none", "batch", "layer")), "normalisation between a layer and its activation")
+PRE_NORM = Field("none", OneOf(("none", "batch", "layer")), "before each activation, so that none lies on the shortcut")
 CHAIN: Offers = {"input": {}, "hidden": {}, "readout": {}}
 # x + F(x), with what SkipInit and ReZero add to it, or what Fixup does
 RESIDUAL = Field(
@@ -63,6 +30,27 @@ BRANCHES: Offers = {
     "branch_scale": {"residual": ("scale", "fixup")},
     "branch_bias": {"residual": ("fixup",)},
 }
+ENCODER = {
+    "depth": Field(2, Integer(1), "layers, each two residual blocks: an attention, then two fully connected layers"),
+    "width": Field(32, Integer(1), "of what stands at a position"),
+    "heads": Field(4, Integer(1), "of an attention; they divide the width"),
+    "ratio": Field(2, Integer(1), "hidden units of the fully connected block, in widths"),
+    "norm": Field("layer", OneOf(("none", "layer")), "at the start of each branch, and before the readout"),
+    "residual": Field("plain", OneOf(("plain", "scale")), "plain: x + F(x); scale: x + a F(x), as in resmlp"),
+}
+ATTENTION: Offers = {
+    "embedding": {},
+    "query": {},
+    "key": {},
+    "value": {},
+    "attention_output": {},
+    "hidden": {},
+    "readout": {},
+    "residual": {},
+    "branch_scale": {"residual": ("scale",)},
+}
+ODD_KERNEL = Constraint("an odd kernel", ("kernel",), lambda f: f["kernel"] % 2 == 1)
+WHOLE_HEADS = Constraint("heads that divide the width", ("heads", "width"), lambda f: f["width"] % f["heads"] == 0)
 ARCHS = Registry("arch")
 ARCHS.declare(
     "mlp",
@@ -90,7 +78,7 @@ ARCHS.declare(
         "norm": Field("none", OneOf(("none", "batch", "layer")), "layer: over channels, height and width of a row"),
         "head": Field("flatten", OneOf(("flatten", "mean")), "what fc takes: every pixel, or each channel's mean"),
     },
-    constraint=Constraint("an odd kernel", ("kernel",), lambda f: f["kernel"] % 2 == 1),
+    constraint=ODD_KERNEL,
     fits=conv_sizes,
     roles=CHAIN,
 )
@@ -102,8 +90,91 @@ ARCHS.declare(
         "depth": Field(4, Integer(1), "residual blocks"),
         "width": Field(64, Integer(1), "units of the stem and of every layer of a branch"),
         "layers": Field(2, Integer(1), "fully connected layers of a branch"),
-        "norm": Field("none", OneOf(("none", "batch", "layer")), "before each activation, so none on the shortcut"),
+        "norm": PRE_NORM,
         "residual": RESIDUAL,
     },
     roles=BRANCHES,
+)
+ARCHS.declare(
+    "resnet",
+    doc="residual net of convolutions on images, pre-activation: stem, stages of blocks x + F(x), mean, readout",
+    source="He et al. 2016, arXiv:1603.05027, fig. 4 e; stages and shortcuts: arXiv:1512.03385, sec. 4.2",
+    fields={
+        "depth": Field(2, Integer(1), "residual blocks of a stage"),
+        "stages": Field(2, Integer(1), "from one to the next the image is halved and the channels doubled"),
+        "width": Field(16, Integer(1), "channels of the stem and the first stage"),
+        "layers": Field(2, Integer(1), "convolutions of a branch"),
+        "kernel": Field(3, Integer(1), "height and width of a kernel, odd"),
+        "norm": PRE_NORM,
+        "residual": RESIDUAL,
+        "shortcut": Field(
+            "project",
+            OneOf(("project", "pad")),
+            "where the shape changes; project: a convolution of 1 x 1 and stride 2; pad: every second pixel, new "
+            "channels are 0",
+        ),
+    },
+    constraint=ODD_KERNEL,
+    fits=resnet_sizes,
+    roles={**BRANCHES, "shortcut": {"shortcut": ("project",)}},
+)
+ARCHS.declare(
+    "vit",
+    doc="transformer encoder on patches of images, pre-norm, read out at a class token or from the mean",
+    source="Dosovitskiy et al. 2021, arXiv:2010.11929, sec. 3.1",
+    fields=ENCODER
+    | {
+        "patch": Field(2, Integer(1), "height and width of a patch"),
+        "pool": Field("token", OneOf(("token", "mean")), "what the readout takes: a class token, or the mean of all"),
+    },
+    constraint=WHOLE_HEADS,
+    fits=vit_patches,
+    roles={**ATTENTION, "input": {}},
+)
+ARCHS.declare(
+    "transformer",
+    doc="transformer encoder on sequences, pre-norm, read out at each position",
+    source="Vaswani et al. 2017, arXiv:1706.03762; pre-norm: Xiong et al. 2020, arXiv:2002.04745",
+    fields=ENCODER
+    | {
+        "positions": Field("learned", OneOf(("learned", "sinusoidal")), "what is added to the embeddings"),
+    },
+    constraint=WHOLE_HEADS,
+    fits=sequence,
+    roles=ATTENTION,
+    positions=True,
+)
+CELLS = {
+    "depth": Field(1, Integer(1), "recurrent layers"),
+    "width": Field(32, Integer(1), "of a state"),
+}
+RECURRENT: Offers = {"input": {}, "hidden": {}, "recurrent": {}, "readout": {}}
+ARCHS.declare(
+    "rnn",
+    doc="plain recurrent net on sequences: h <- act(W x + b + U h), read out at each step",
+    source="Elman 1990",
+    fields=CELLS,
+    fits=sequence,
+    roles=RECURRENT,
+    positions=True,
+)
+ARCHS.declare(
+    "lstm",
+    doc="LSTM on sequences, read out at each step; its activations are tanh and sigmoid, whatever the run's act",
+    source="Hochreiter & Schmidhuber 1997; Gers, Schmidhuber & Cummins 2000 (the forget gate)",
+    fields=CELLS,
+    fits=sequence,
+    roles={**RECURRENT, "gate": {}},
+    positions=True,
+    act="tanh",
+)
+ARCHS.declare(
+    "gru",
+    doc="gated recurrent units on sequences, read out at each step; its activations are tanh and sigmoid",
+    source="Cho et al. 2014, arXiv:1406.1078; the reset after the product, as cuDNN and torch have it",
+    fields=CELLS,
+    fits=sequence,
+    roles={**RECURRENT, "gate": {}},
+    positions=True,
+    act="tanh",
 )

@@ -5,7 +5,7 @@ Facts: ``task``, where the data do not decide it; ``samples``, where rows are kn
 
 from __future__ import annotations
 
-from initlab.fields import Boolean, Field, Integer, Number, OneOf
+from initlab.fields import Boolean, Constraint, Field, Integer, Number, OneOf
 from initlab.registry import Registry
 from initlab.specs.checks import SEED, UNIT, Text
 
@@ -105,6 +105,60 @@ DATASETS.declare(
         "features": Field(20, Integer(1)),
         "width": Field(32, Integer(1), "hidden units of the teacher"),
         "noise": Field(0.1, Number(ge=0), "standard deviation"),
+        "seed": Field(0, SEED),
+    },
+)
+SYMBOLS = Field(8, Integer(2), "symbols to choose from")
+DATASETS.declare(
+    "copy",
+    doc="sequences: symbols, a delay, a marker; then the symbols are to be repeated, each a target",
+    source="Hochreiter & Schmidhuber 1997; Arjovsky, Shah & Bengio 2016, arXiv:1511.06464, sec. 5.1",
+    task="classification",
+    fields={
+        "samples": Field(4000, Integer(1, 10_000_000)),
+        "symbols": SYMBOLS,
+        "span": Field(5, Integer(1), "symbols to remember"),
+        "delay": Field(20, Integer(1), "steps from the last symbol to the marker"),
+        "seed": Field(0, SEED),
+    },
+)
+DATASETS.declare(
+    "recall",
+    doc="sequences: pairs of a key and a value, then a key again; its value is the class",
+    source="Graves et al. 2014, arXiv:1410.5401, sec. 4.3; Ba et al. 2016, arXiv:1610.06258, sec. 4.1",
+    task="classification",
+    fields={
+        "samples": Field(4000, Integer(1, 10_000_000)),
+        "pairs": Field(4, Integer(1)),
+        "keys": Field(8, Integer(1), "different keys, at least as many as pairs"),
+        "values": Field(8, Integer(2), "different values, the classes"),
+        "seed": Field(0, SEED),
+    },
+    constraint=Constraint("at least as many keys as pairs", ("keys", "pairs"), lambda f: f["keys"] >= f["pairs"]),
+)
+DATASETS.declare(
+    "adding",
+    doc="sequences of numbers of U(0, 1), two of them marked, whose sum is the target; its variance is 1/6",
+    source="Hochreiter & Schmidhuber 1997; Arjovsky, Shah & Bengio 2016, arXiv:1511.06464, sec. 5.2",
+    task="regression",
+    fields={
+        "samples": Field(4000, Integer(2, 10_000_000)),
+        "length": Field(50, Integer(2)),
+        "seed": Field(0, SEED),
+    },
+)
+DATASETS.declare(
+    "latch",
+    doc="sequences: the first symbol is the class, all others distract",
+    source="Bengio, Simard & Frasconi 1994, sec. 2",
+    task="classification",
+    fields={
+        "samples": Field(4000, Integer(1, 10_000_000)),
+        "symbols": SYMBOLS,
+        "length": Field(40, Integer(1)),
+        "distractors": Field(
+            "tokens", OneOf(("tokens",), (Number(ge=0),)), "tokens: other symbols; or the deviation of Gaussian noise"
+        ),
         "seed": Field(0, SEED),
     },
 )

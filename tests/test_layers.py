@@ -50,7 +50,7 @@ ORDER = [
     ["initial"],
     ["axes", "runs", "checkpoint"],
     ["cells", "series"],
-    ["contrasts", "speed"],
+    ["contrasts", "speed", "frames"],
     ["product", "module", "tracing"],
     ["plan", "record"],
     ["difference", "description", "results"],
@@ -113,6 +113,7 @@ READING = [
     "series",
     "contrasts",
     "speed",
+    "frames",
 ]
 # What makes a net, its weights and its training: given typed options, it knows neither Hydra nor the disk.
 COMPUTING = [
@@ -151,6 +152,9 @@ ALLOWED = {
     "safetensors": {"train", "checkpoint"},
     "yaml": {"store", "difference", "runs"},
     "sklearn": {"datasets.openml"},
+    "pandas": {"frames"},
+    "xarray": {"frames"},
+    "pyarrow": {"frames"},
 }
 LONGEST_FILE, LONGEST_FUNCTION = 300, 60
 

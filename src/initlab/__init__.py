@@ -7,6 +7,8 @@
     def mine(weight, *, scale=1.0):
         return scale * weight.normal() / weight.fan_in**0.5
 
+    initlab.load("outputs/...").runs                              # a sweep's results as a data frame
+
 The way of a command, one direction, the disk in the middle:
 
     compose, axes, product    overrides -> raw configs, as Hydra composes them
@@ -19,6 +21,9 @@ The way of a command, one direction, the disk in the middle:
     sweep, interrupts         all stacks, and what stops them
     curves, events, store     what is written
     tables, command           what is said
+    runs, series, cells       what lies there, as it is compared
+    stats, contrasts, speed   what can be said of it
+    frames                    the same for notebooks
 """
 
 from __future__ import annotations
@@ -27,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from initlab.datasets import Rows
+    from initlab.frames import load
     from initlab.initial import initialize
     from initlab.specs import ACTS, ARCHS, DATASETS, INITS
     from initlab.tracing import trace
@@ -34,7 +40,7 @@ if TYPE_CHECKING:
     register_init, register_act = INITS.register, ACTS.register
     register_arch, register_dataset = ARCHS.register, DATASETS.register
 
-__all__ = ["Rows", "initialize", "register_act", "register_arch", "register_dataset", "register_init", "trace"]
+__all__ = ["Rows", "initialize", "load", "register_act", "register_arch", "register_dataset", "register_init", "trace"]
 __version__ = "0.1.0"
 
 # Where the functions of a group join: they have to be there first, so that no name of ours looks free.
@@ -45,7 +51,7 @@ def __getattr__(name: str) -> Any:
     """Each name on first use: a plan imports this package and must not pay for torch."""
     import importlib
 
-    homes = {"initialize": "initial", "trace": "tracing", "Rows": "datasets"}
+    homes = {"initialize": "initial", "trace": "tracing", "Rows": "datasets", "load": "frames"}
     if name in homes:
         return getattr(importlib.import_module(f"initlab.{homes[name]}"), name)
     group = name.removeprefix("register_")

@@ -71,8 +71,8 @@ def _record(at: At, outcome: Any, config: Mapping[str, Any]) -> journal.Record:
     values = {"val/accuracy": validation, "val/loss": 1 - validation, "test/accuracy": test, "test/loss": 1 - test}
     if np.isfinite(test):
         return record | {"status": "done", "final": values, "best": {"val/accuracy": validation, "val/loss": 0.1}}
-    fell = {"step": 15, "first": "loss", "last": values}
     blank = dict.fromkeys(values)
+    fell = {"step": 15, "first": "loss", "last": blank}
     return record | {
         "status": "diverged",
         "final": blank,

@@ -46,13 +46,23 @@ def records() -> list[Record]:
         made.append(
             {"key": f"{i:016x}", "name": f"run{i}", "folder": f"runs/run{i}", "axes": chosen, "ended": WALL + i}
             | {"status": "done", "final": final, "best": {"val/accuracy": accuracy + 0.0625}, "steps": 20}
-            | {"metric": "val/accuracy", "direction": "max"}
+            | {"metric": "val/accuracy", "direction": "max", "seconds": 0.5}
         )
     blank = dict.fromkeys(made[0]["final"])
     last: dict[str, float | None] = {"val/loss": 5.0, "val/accuracy": 0.2, "test/accuracy": 0.375}
-    made[2] |= {"status": "diverged", "steps": 14, "final": blank, "diverged": {"step": 15, "last": last}}
-    made[3] |= {"status": "diverged", "steps": 0, "final": blank, "diverged": {"step": 1, "last": blank}}
-    made[5] |= {"status": "failed", "steps": 0, "final": {}, "best": {}}
+    made[2] |= {
+        "status": "diverged",
+        "steps": 14,
+        "final": blank,
+        "diverged": {"step": 15, "first": "loss", "last": last},
+    }
+    made[3] |= {
+        "status": "diverged",
+        "steps": 0,
+        "final": blank,
+        "diverged": {"step": 1, "first": "loss", "last": blank},
+    }
+    made[5] |= {"status": "failed", "error": "ValueError: no", "steps": 0, "final": {}, "best": {}}
     del made[5]["metric"], made[5]["direction"]
     return made
 
@@ -63,8 +73,9 @@ def folder(path: Path, finished: list[Record]) -> Path:
         "schema": 1,
         "plan": "p",
         "created": "2023-11-14T22:00:00Z",
+        "command": ["python", "train.py"],
         "axes": [{"name": name, "values": values} for name, values in AXES.items()],
-        "runs": [{"key": record["key"]} for record in finished],
+        "runs": [{"key": record["key"], "name": record["name"]} for record in finished],
     }
     path.mkdir(exist_ok=True)
     (path / "sweep.json").write_text(json.dumps(described))

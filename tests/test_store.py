@@ -17,6 +17,7 @@ from initlab.plan import Plan
 from initlab.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
+DESCRIBED = {"command": ["python", "train.py"], "created": "2026-01-31T12:00:00Z"}
 
 
 def made(folder: Path, *words: str) -> Plan:
@@ -86,7 +87,7 @@ def test_every_flipped_byte_of_a_journal_is_noticed(tmp_path: Path) -> None:
 
 
 def test_a_commit_is_read_back_with_its_curves(tmp_path: Path) -> None:
-    with Store.open(made(tmp_path / "s"), dict) as opened:
+    with Store.open(made(tmp_path / "s"), DESCRIBED.copy) as opened:
         complete(opened)
     found = read(tmp_path / "s")
     assert [r["name"] for r in found.records] == ["init=xavier", "init=kaiming"]
@@ -96,14 +97,14 @@ def test_a_commit_is_read_back_with_its_curves(tmp_path: Path) -> None:
 
 
 def test_failed_runs_are_left_to_be_trained_only_when_asked(tmp_path: Path) -> None:
-    with Store.open(made(tmp_path / "s"), dict) as opened:
+    with Store.open(made(tmp_path / "s"), DESCRIBED.copy) as opened:
         complete(opened, "failed")
     assert store.finished(made(tmp_path / "s"))
     assert not store.finished(made(tmp_path / "s", "sweep.retry=failed"))
 
 
 def test_the_table_comes_back_after_a_crash_before_it(tmp_path: Path) -> None:
-    with Store.open(made(tmp_path / "s"), dict) as opened:
+    with Store.open(made(tmp_path / "s"), DESCRIBED.copy) as opened:
         complete(opened)
     store.write_table(tmp_path / "s")
     content = (tmp_path / "s" / "results.csv").read_text()
@@ -114,10 +115,10 @@ def test_the_table_comes_back_after_a_crash_before_it(tmp_path: Path) -> None:
 
 
 def test_curves_that_were_never_committed_are_removed(tmp_path: Path) -> None:
-    with Store.open(made(tmp_path / "s"), dict) as opened:
+    with Store.open(made(tmp_path / "s"), DESCRIBED.copy) as opened:
         complete(opened)
         (tmp_path / "s" / "curves" / "orphan.npz").write_bytes(b"")
-    with Store.open(made(tmp_path / "s"), dict):
+    with Store.open(made(tmp_path / "s"), DESCRIBED.copy):
         (kept,) = (tmp_path / "s" / "curves").iterdir()
         assert kept.name != "orphan.npz"
 
@@ -127,19 +128,19 @@ def test_a_crash_before_the_description_leaves_a_folder_that_can_be_entered(tmp_
     (folder / "curves").mkdir(parents=True)
     (folder / "lock").write_text("")
     (folder / "sweep.json.tmp").write_text("{")
-    with Store.open(made(folder), dict) as opened:
+    with Store.open(made(folder), DESCRIBED.copy) as opened:
         assert opened.done == {}
 
 
 def test_fresh_removes_what_is_ours_and_nothing_else(tmp_path: Path) -> None:
     folder = tmp_path / "s"
-    with Store.open(made(folder), dict) as opened:
+    with Store.open(made(folder), DESCRIBED.copy) as opened:
         complete(opened)
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "precious").write_text("")
     (folder / "report").symlink_to(tmp_path / "elsewhere")
     (folder / "notes.txt").write_text("")
-    with Store.open(made(folder, "sweep.fresh=true"), dict) as opened:
+    with Store.open(made(folder, "sweep.fresh=true"), DESCRIBED.copy) as opened:
         assert opened.done == {} and not list((folder / "runs").iterdir())
     assert (folder / "notes.txt").exists() and (tmp_path / "elsewhere" / "precious").exists()
     assert not (folder / "report").is_symlink()
@@ -149,7 +150,7 @@ def test_fresh_removes_what_is_ours_and_nothing_else(tmp_path: Path) -> None:
 def test_a_folder_that_only_looks_like_ours_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "s" / name / "mine").mkdir(parents=True)
     with pytest.raises(Refused, match="is no sweep's folder"):
-        Store.open(made(tmp_path / "s", "sweep.fresh=true"), dict)
+        Store.open(made(tmp_path / "s", "sweep.fresh=true"), DESCRIBED.copy)
     assert (tmp_path / "s" / name / "mine").exists()
 
 
@@ -161,18 +162,19 @@ def test_a_foreign_description_is_refused(tmp_path: Path, content: str) -> None:
 
 
 def test_another_plan_is_refused_and_one_writer_holds_a_folder(tmp_path: Path) -> None:
-    with Store.open(made(tmp_path / "s"), dict):
+    with Store.open(made(tmp_path / "s"), DESCRIBED.copy):
         with pytest.raises(FolderInUse, match="in use by process"):
-            Store.open(made(tmp_path / "s"), dict)
+            Store.open(made(tmp_path / "s"), DESCRIBED.copy)
         with pytest.raises(
             Refused, match=r"holds another sweep \(2 runs; this one: 2; the same axes, other settings\)"
         ):
             store.check(made(tmp_path / "s", "arch.width=8"))
-    Store.open(made(tmp_path / "s"), dict).__exit__(None, None, None)
+    Store.open(made(tmp_path / "s"), DESCRIBED.copy).__exit__(None, None, None)
 
 
 def test_the_description_names_every_run_with_its_data(tmp_path: Path) -> None:
-    with Store.open(made(tmp_path / "s", "dataset=gaussian", "dataset.seed=0,1"), lambda: {"command": ["x"]}):
+    grid = made(tmp_path / "s", "dataset=gaussian", "dataset.seed=0,1")
+    with Store.open(grid, lambda: DESCRIBED | {"command": ["x"]}):
         pass
     described = json.loads((tmp_path / "s" / "sweep.json").read_text())
     assert described["command"] == ["x"] and len({run["data"] for run in described["runs"]}) == 2

@@ -25,7 +25,7 @@ def record(name: str, value: float | None, metric: str = "val/accuracy", directi
         "axes": {"init": name, "act": "relu"},
         **status,
         "final": final,
-        "best": {},
+        "best": {metric: value},
         "steps": 10,
         "seconds": 0.1,
         "metric": metric,
@@ -34,12 +34,14 @@ def record(name: str, value: float | None, metric: str = "val/accuracy", directi
 
 
 def folder(path: Path, records: list[Record], **axes: list[Any]) -> Path:
+    records = [record | {"axes": {name: record["axes"][name] for name in axes}} for record in records]
     described = {
         "schema": 1,
         "plan": "p",
+        "created": "2023-11-14T22:00:00Z",
         "command": ["python", "train.py", "-m", "init=a,b c", "sweep.fresh=true"],
         "axes": [{"name": name, "values": values} for name, values in axes.items()],
-        "runs": [{"key": record["key"]} for record in records],
+        "runs": [{"key": record["key"], "name": record["name"]} for record in records],
     }
     (path / "sweep.json").write_text(json.dumps(described))
     journal.append(path / "journal", records)

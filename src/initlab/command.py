@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from initlab import disk, interrupts
-from initlab.errors import FolderInUse, Refused
+from initlab.errors import FolderInUse, Refused, printable
 from initlab.interrupts import Interrupted
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def main(root: Path, argv: Sequence[str]) -> int:
     except Refused as refusal:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        print(f"refused: {' '.join(str(refusal).splitlines())}", file=sys.stderr)
+        print(f"refused: {printable(' '.join(str(refusal).splitlines()))}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # whoever read our words has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

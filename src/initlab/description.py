@@ -26,20 +26,24 @@ def described(plan: Plan, machine: Mapping[str, Any], held: Mapping[str, Any] | 
         "schema": SCHEMA,
         "plan": plan.id,
         **machine,
-        "axes": [
-            {
-                "name": a.name,
-                "role": a.role,
-                "type": "/".join(sorted({type(v).__name__ for v in a.values})),
-                "values": a.values,
-            }
-            for a in plan.axes
-        ],
+        "axes": axes_of(plan),
         "zips": plan.zips,
         "runs": [{"key": run.key, "name": run.name, "data": run.fingerprint} for run in plan.runs],
         "stacks": stacks_of(plan.stacks),
         "seeds": {name: sorted({run.config[name] for run in plan.runs}) for name in SEEDS},
     } | ({"earlier": earlier} if earlier else {})
+
+
+def axes_of(plan: Plan) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": axis.name,
+            "role": axis.role,
+            "type": "/".join(sorted({type(value).__name__ for value in axis.values})),
+            "values": list(axis.values),
+        }
+        for axis in plan.axes
+    ]
 
 
 def stacks_of(stacks: Sequence[Stack]) -> list[dict[str, Any]]:
@@ -63,7 +67,7 @@ def restacked(path: Path, held: Mapping[str, Any], plan: Plan) -> Plan:
     Raises Refused where the file does not say which runs it has, or which of them train together.
     """
     runs = {run.key: run for run in plan.runs}
-    keys = [stack["keys"] for stack in held["stacks"]]
+    keys = [stack["keys"] for stack in held.get("stacks", [])]
     known = {run["key"] for run in held["runs"]}
     whole = plan_id((run["key"], run["name"]) for run in held["runs"]) == held["plan"]
     if not whole or sorted(key for some in keys for key in some) != sorted(known) or not known <= runs.keys():

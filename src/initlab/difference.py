@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from initlab import received
 from initlab.plan import Plan
 
 SHOWN = 3  # of a kind; the rest is counted
@@ -42,13 +43,11 @@ def _sides(name: str, there: Sequence[str], here: Sequence[str]) -> str:
 
 def _settings(folder: Path, names: Mapping[str, str], plan: Plan) -> Iterator[str]:
     """The fields in which a run of both, by its name, is not the same run."""
-    import yaml
-
     for run in plan.runs:
-        file = folder / "runs" / run.name / "config.yaml"
-        if names.get(run.name, run.key) == run.key or not file.exists():
+        file = f"runs/{run.name}/config.yaml"
+        if names.get(run.name, run.key) == run.key or not (folder / file).exists():
             continue
-        held = yaml.safe_load(file.read_text())
+        held = received.from_yaml(received.content(folder, file, received.MOST_YAML), file)
         there, here = dict(_leaves(held)), dict(_leaves(run.config))
         apart = [name for name in here if name in there and there[name] != here[name] and not name.startswith("sweep.")]
         yield from (f"{name}={_said(there[name])} there and {_said(here[name])} here" for name in apart[:SHOWN])

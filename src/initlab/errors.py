@@ -14,6 +14,13 @@ class FolderInUse(RuntimeError):
     """Another process trains in this folder (exit code 75)."""
 
 
+def printable(text: str) -> str:
+    """The text with whatever would steer a terminal, hide or turn what it shows, escaped: ESC is \\x1b."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
 def nearest(given: object, known: Iterable[str]) -> str | None:
     """The known name closest to the given one, or None if none is close."""
     matches = difflib.get_close_matches(str(given), list(known), n=1, cutoff=0.5)

@@ -2,12 +2,13 @@
 
     sweep = read(folder)               # Sweep: the description, records, and curves on demand
 
-Only `store` writes there.
+Only `store` writes there. What is read may have come from a stranger: see `received`, and `forms` for its types.
 """
 
 from __future__ import annotations
 
-import json
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab import journal
-from initlab.errors import Refused
+from initlab import journal, received
+from initlab.errors import Refused, printable
+from initlab.forms import CONFIG, DESCRIPTION, RECORD, conform
 from initlab.journal import Record
+
+MOST_DESCRIPTION = 2**26  # bytes of sweep.json
 
 
 @dataclass(frozen=True)
@@ -29,30 +33,75 @@ class Sweep:
     records: list[Record]
 
     def curves(self, record: Record) -> dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]]:
-        """A run's curves: metric -> (steps [T], values [T])."""
-        with np.load(self.folder / record["curves"], allow_pickle=False) as file:
-            (row,) = np.flatnonzero(file["key"] == record["key"])
-            metrics = [name for name in file.files if f"{name}.step" in file.files]
-            return {metric: (file[f"{metric}.step"], file[metric][row]) for metric in metrics}
+        """A run's curves: metric -> (steps [T], values [T]). Raises Refused for a file that is not as we write it."""
+        where = printable(f"{self.folder}/{record.get('curves')}")
+        arrays = received.arrays(self.folder, record.get("curves", ""))
+        keys = arrays.get("key", np.zeros(0))
+        rows = np.flatnonzero(keys == record["key"]) if keys.dtype.kind == "U" and keys.ndim == 1 else np.zeros(0)
+        if len(rows) != 1:
+            raise Refused(f"{where}: has no curves of the run {record['name']}.")
+        metrics = [name for name in arrays if f"{name}.step" in arrays]
+        for metric in metrics:
+            steps, values = arrays[f"{metric}.step"], arrays[metric]
+            if steps.dtype.kind != "i" or values.dtype.kind != "f" or values.shape != (len(keys), *steps.shape):
+                raise Refused(f"{where}: {printable(metric)} is no metric [R, T] over steps [T].")
+        return {metric: (arrays[f"{metric}.step"], arrays[metric][rows[0]]) for metric in metrics}
+
+    def config(self, record: Record) -> dict[str, Any]:
+        """A run's complete config, each option a mapping with its name. Raises Refused for what Hydra would act on."""
+        where = printable(f"{self.folder}/{record['folder']}/config.yaml")
+        text = received.content(self.folder, f"{record['folder']}/config.yaml", received.MOST_YAML)
+        config: dict[str, Any] = received.from_yaml(text, where)
+        conform(config, CONFIG, where)
+        for name, value in _leaves(config, ""):
+            if name.startswith(("_", "hydra.")) or "._" in name or "${" in str(value):
+                raise Refused(f"{where}: {name}: a recorded config has plain values, and nothing to be carried out.")
+        return config
 
 
 def read(folder: Path) -> Sweep:
-    """A sweep's folder. Raises Refused if it is none."""
+    """A sweep's folder. Raises Refused if it is none, or not as initlab writes it."""
     if (description := description_of(folder)) is None:
-        raise Refused(f"{folder}: no sweep's folder, as it has no sweep.json.")
+        raise Refused(f"{printable(str(folder))}: no sweep's folder, as it has no sweep.json.")
     done = journal.read(folder / "journal")
-    return Sweep(folder, description, [done[run["key"]] for run in description["runs"] if run["key"] in done])
+    records = [done[run["key"]] for run in description["runs"] if run["key"] in done]
+    axes = {axis["name"]: axis["values"] for axis in description["axes"]}
+    for record in records:
+        _check(record, axes, printable(f"{folder}/journal"))
+    return Sweep(folder, description, records)
 
 
 def description_of(folder: Path) -> dict[str, Any] | None:
     """sweep.json, or None if there is none. Raises Refused if it is not one of ours."""
     path = folder / "sweep.json"
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
+    where = printable(str(path))
     try:
-        description = json.loads(path.read_text())
-    except ValueError:
-        description = None
-    if not isinstance(description, dict) or not {"schema", "plan", "axes", "runs"} <= description.keys():
-        raise Refused(f"{path}: is not a sweep's description, or damaged. Choose another folder.")
+        text = received.content(folder, "sweep.json", MOST_DESCRIPTION)
+        description: dict[str, Any] = received.from_json(text, where, verbatim=("diff",))
+        conform(description, DESCRIPTION, where)
+    except Refused as refusal:
+        raise Refused(f"{refusal} It is not a sweep's description, or damaged. Choose another folder.") from None
     return description
+
+
+def _check(record: Record, axes: Mapping[str, list[Any]], where: str) -> None:
+    """Raises Refused for a record that is none of this sweep's."""
+    conform(record, RECORD, f"{where}: {record['key']}")
+    where = f"{where}: the run {record['name']}"
+    if record["axes"].keys() != axes.keys() or not all(record["axes"][name] in axes[name] for name in axes):
+        raise Refused(f"{where} has other axes, or other values of them, than sweep.json.")
+    if record["status"] != "done" and {"failed": "error", "diverged": "diverged"}[record["status"]] not in record:
+        raise Refused(f"{where} does not say how it {record['status']}.")
+    if record.get("metric") not in {None, *record["best"]}:
+        raise Refused(f"{where} has no best {record['metric']}.")
+
+
+def _leaves(node: Any, place: str) -> Iterator[tuple[str, Any]]:
+    """Each value that is no list or mapping, and its name: init.rules.0.param."""
+    if isinstance(node, dict | list):
+        for at, inner in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from _leaves(inner, f"{place}.{at}" if place else str(at))
+    else:
+        yield place, node

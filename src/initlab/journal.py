@@ -13,15 +13,18 @@ line is another matter, and is refused.
 from __future__ import annotations
 
 import json
+import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from initlab import disk
+from initlab import disk, received
 from initlab.errors import Refused
+from initlab.forms import COMMIT, conform
 
 SCHEMA = 1
+MOST = 2**28  # bytes; a record has some 1,500
 Record = dict[str, Any]
 
 
@@ -66,13 +69,20 @@ def _commits(path: Path) -> Iterator[dict[str, Any]]:
     lines = _lines(path)
     for number, line in enumerate(lines, 1):
         if (content := _checked(line)) is not None:
-            yield json.loads(content)
+            yield _commit(content, f"{path}: line {number}")
         elif number < len(lines):
             raise Refused(f"{path}: line {number} is damaged (its checksum is wrong). sweep.fresh=true starts anew.")
 
 
+def _commit(content: bytes, where: str) -> dict[str, Any]:
+    commit: dict[str, Any] = received.from_json(content, where)
+    conform(commit, COMMIT, where)
+    return commit
+
+
 def _lines(path: Path) -> list[bytes]:
-    return path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    there = os.path.lexists(path)
+    return received.content(path.parent, path.name, MOST).splitlines(keepends=True) if there else []
 
 
 def _checked(line: bytes) -> bytes | None:

@@ -89,9 +89,7 @@ def _roles(sweeps: Sequence[Sweep]) -> dict[str, str]:
 
 def _config(sweep: Sweep, record: Record) -> dict[str, Any]:
     """A run's fields by their names as axes: init, init.gain, optimizer.lr, seed."""
-    import yaml
-
-    config = yaml.safe_load((sweep.folder / record["folder"] / "config.yaml").read_text())
+    config = sweep.config(record)
     flat: dict[str, Any] = {}
     for section in (*GROUPS, "trainer"):
         fields = {k: v for k, v in config[section].items() if k not in UNKEYED.get(section, ())}

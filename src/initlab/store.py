@@ -28,11 +28,12 @@ from typing import Any
 
 import numpy as np
 
-from initlab import disk, journal
+from initlab import disk, journal, received
 from initlab.curves import Series, arrays
-from initlab.description import described, grows, restacked, stacks_of
+from initlab.description import axes_of, described, grows, restacked, stacks_of
 from initlab.difference import difference
 from initlab.errors import FolderInUse, Refused
+from initlab.files import LARGEST
 from initlab.folder import description_of, read
 from initlab.journal import Record
 from initlab.plan import Plan, Run, Stack
@@ -59,15 +60,23 @@ class Store:
         folder = plan.folder
         disk.folder(folder)
         lock = _locked(folder / "lock")
-        check(plan)  # whoever held it until now may have changed it
+        try:
+            return cls._entered(plan, describe, lock)
+        except BaseException:
+            os.close(lock)
+            raise
+
+    @classmethod
+    def _entered(cls, plan: Plan, describe: Callable[[], Mapping[str, Any]], lock: int) -> Store:
+        check(plan)  # whoever held the lock until now may have changed what it guards
+        folder = plan.folder
         if plan.options["fresh"] and (folder / "sweep.json").exists():
             for name in OURS:
                 disk.remove(folder / name)
         journal.mend(folder / "journal")
         for part in ("curves", "checkpoints", "runs"):
             disk.folder(folder / part)
-        plan = _entered(plan, describe)
-        store = cls(plan, lock)
+        store = cls(_as_held(plan, describe), lock)
         store._sweep_out()
         return store
 
@@ -107,9 +116,10 @@ class Store:
     def checkpoint(self, part: str) -> bytes | None:
         """The last checkpoint of a part that is whole, if it has one."""
         for line in reversed(journal.checkpoints(self.folder / "journal").get(part, [])[-CHECKPOINTS:]):
-            path = self.folder / line["file"]
-            if path.is_file() and hashlib.sha256(content := path.read_bytes()).hexdigest() == line["sha256"]:
-                return content
+            if (self.folder / line["file"]).exists():
+                content = received.content(self.folder, line["file"], LARGEST)
+                if hashlib.sha256(content).hexdigest() == line["sha256"]:
+                    return content
         return None
 
     def commit(self, records: Sequence[Record], part: str = "", curves: Mapping[str, Series] | None = None) -> None:
@@ -152,7 +162,7 @@ class Store:
 def write_table(folder: Path) -> None:
     """results.csv: one line a run that has a result, in the plan's order. Left alone if it says so already."""
     content, path = table(read(folder).records).encode(), folder / "results.csv"
-    if not path.exists() or path.read_bytes() != content:
+    if not path.exists() or path.stat().st_size != len(content) or path.read_bytes() != content:
         disk.replace(path, content)
 
 
@@ -163,6 +173,7 @@ def check(plan: Plan) -> None:
         return
     if not folder.is_dir():
         raise Refused(f"{folder}: is a file; the results need a folder.")
+    received.check_tree(folder, leave_out=OURS if plan.options["fresh"] else ())
     foreign = sorted(item.name for item in folder.iterdir() if not _left_by_a_crash(item))
     held = description_of(folder)  # after the list: another starter may be writing it just now
     if held is None:
@@ -202,19 +213,16 @@ def finished(plan: Plan) -> bool:
 
 def write_roles(plan: Plan) -> None:
     """sweep.json with the axes' roles as the last command has them: they are no part of the plan's identity."""
-    roles = {axis.name: axis.role for axis in plan.axes}
-    held = json.loads((plan.folder / "sweep.json").read_text())
-    axes = [axis | {"role": roles[axis["name"]]} for axis in held["axes"]]
-    if axes != held["axes"]:
+    held, axes = description_of(plan.folder), axes_of(plan)
+    if held is not None and axes != held["axes"]:
         _rewrite(plan.folder, {"axes": axes})
 
 
 def _rewrite(folder: Path, changed: Mapping[str, Any]) -> None:
-    path = folder / "sweep.json"
-    disk.replace(path, _json(json.loads(path.read_text()) | changed))
+    disk.replace(folder / "sweep.json", _json({**(description_of(folder) or {}), **changed}))
 
 
-def _entered(plan: Plan, describe: Callable[[], Mapping[str, Any]]) -> Plan:
+def _as_held(plan: Plan, describe: Callable[[], Mapping[str, Any]]) -> Plan:
     """The plan in the stacks of its folder; sweep.json is written where there is none, and where the sweep grows."""
     path = plan.folder / "sweep.json"
     held = description_of(plan.folder)

@@ -5,19 +5,17 @@ numpy.savez("mine.npz", x=x, y=y)          # python train.py dataset=npz dataset
 
 from __future__ import annotations
 
-import math
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from initlab.datasets.files import check_claim, refusing
 from initlab.datasets.parts import Rows, Task
 from initlab.errors import Refused
+from initlab.files import check_member, refusing
 from initlab.specs import DATASETS
 
 Pair = tuple[NDArray[Any], NDArray[Any]]
@@ -51,26 +49,8 @@ def _names(file: Path) -> dict[str, tuple[str, str]]:
         for name in (name for pair in pairs.values() for name in pair):
             if name not in there:
                 raise Refused(f"{file}: has no {name}. Expected {EXPECTED}.")
-            _check_header(f"{file}: {name}", archive, there[name])
+            check_member(f"{file}: {name}", archive, there[name])
     return pairs
-
-
-def _check_header(where: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
-    """Raises Refused for an array of Python objects, and for one whose claimed size is not that of its file."""
-    try:
-        with archive.open(info) as member:
-            version = npy.read_magic(member)
-            reader = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-            shape, _, dtype = reader(member)
-            begin = member.tell()
-    except ValueError as error:
-        raise Refused(f"{where}: not an array as numpy writes them ({error}).") from None
-    if dtype.hasobject:
-        raise Refused(f"{where}: holds Python objects, which are pickled; initlab reads no pickle. Save numbers.")
-    claimed = math.prod(shape) * dtype.itemsize
-    check_claim(where, claimed)
-    if begin + claimed != info.file_size:
-        raise Refused(f"{where}: says {list(shape)} of {dtype}, {claimed} bytes, but has {info.file_size - begin}.")
 
 
 # --- checks -----------------------------------------------------------------------------------------------------------

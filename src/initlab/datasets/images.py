@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab.datasets.files import check_claim, read, refusing
 from initlab.datasets.parts import Rows
 from initlab.errors import Refused
+from initlab.files import check_claim, read, refusing
 from initlab.specs import DATASETS
 
 Bytes = NDArray[np.uint8]

@@ -1,0 +1,147 @@
+"""What the files of a sweep's folder say, field by field, as far as anything reads it.
+
+    conform(json_value, DESCRIPTION, "sweep.json")       # raises Refused: where, what is there, what is allowed
+
+A form is a check of `fields`, ``[form]`` for a list, ``{name: form}`` for fields of which ``"name?"`` may be absent, or
+``{"*": form}`` for any names. What a form does not name is let by, and read by nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from initlab.errors import Refused
+from initlab.fields import Integer, Number, OneOf, Word
+from initlab.specs.checks import SEED
+from initlab.specs.sections import ROLES
+
+Form = Any  # Check | list[Form] | dict[str, Form]
+SHOWN = 60  # characters of a value
+
+
+@dataclass(frozen=True)
+class Inside:
+    """A path from the sweep's folder to something in it."""
+
+    allowed: str = "a path that stays in the folder, such as curves/8c1f0a.npz"
+
+    def __call__(self, value: object) -> str:
+        if not isinstance(value, str) or not all(part not in ("", ".", "..") for part in value.split("/")):
+            raise ValueError
+        return value
+
+
+@dataclass(frozen=True)
+class Time:
+    """A moment as `record` writes it."""
+
+    allowed: str = "a time such as 2026-01-31T12:00:00Z"
+
+    def __call__(self, value: object) -> str:
+        if not isinstance(value, str) or not value.endswith("Z"):
+            raise ValueError
+        datetime.fromisoformat(value)
+        return value
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value of an axis: anything, as only its field knows more."""
+
+    allowed: str = "a value"
+
+    def __call__(self, value: object) -> object:
+        return value
+
+
+WORD, COUNT, NUMBER = Word(), Integer(0, 2**63 - 1), Number()
+MAYBE_WORD, MAYBE_NUMBER = OneOf((None,), (WORD,)), OneOf((None,), (NUMBER,))
+STATUS = OneOf(("done", "diverged", "failed"))
+METRICS = {"*": MAYBE_NUMBER}
+DESCRIPTION: Form = {
+    "schema": Integer(1, 1),
+    "plan": WORD,
+    "command": [WORD],
+    "created": Time(),
+    "versions?": {"*": MAYBE_WORD},
+    "device?": {"*": OneOf((None,), (WORD, COUNT))},
+    "plugins?": {"*": WORD},
+    "git?": {"commit": MAYBE_WORD, "diff": MAYBE_WORD},
+    "axes": [{"name": WORD, "role?": OneOf(ROLES), "type?": WORD, "values": [Value()]}],
+    "zips?": [[WORD]],
+    "runs": [{"key": WORD, "name": WORD, "data?": WORD}],
+    "stacks?": [{"id": WORD, "width": Integer(1), "keys": [WORD]}],
+    "seeds?": {"*": [SEED]},
+    "earlier?": [{"*": Value()}],
+}
+RECORD: Form = {
+    "schema?": Integer(1, 1),
+    "key": WORD,
+    "name": WORD,
+    "folder": Inside(),
+    "axes": {"*": Value()},
+    "ended?": Number(ge=0, lt=1e11),
+    "status": STATUS,
+    "final": METRICS,
+    "best": METRICS,
+    "steps": COUNT,
+    "samples?": COUNT,
+    "seconds": Number(ge=0),
+    "metric?": WORD,
+    "direction?": OneOf(("min", "max")),
+    "initial_weights?": WORD,
+    "device?": WORD,
+    "curves?": Inside(),
+    "data?": WORD,
+    "diverged?": {"step": COUNT, "first": WORD, "last?": METRICS},
+    "error?": WORD,
+    "traceback?": Inside(),
+}
+# What every line of the journal has; the rest of a record is checked where a sweep is read.
+COMMIT: Form = {
+    "schema": Integer(1, 1),
+    "runs": [{"key": WORD, "status": STATUS, "curves?": Inside()}],
+    "part?": WORD,
+    "checkpoint?": {"part": WORD, "step": COUNT, "of": COUNT, "file": Inside(), "sha256": WORD, "time": Number()},
+}
+OPTION: Form = {"name": WORD, "*": Value()}
+CONFIG: Form = {
+    **dict.fromkeys(("dataset", "arch", "act", "init", "optimizer"), OPTION),
+    "trainer": {"*": Value()},
+    **dict.fromkeys(("seed", "init_seed", "order_seed"), SEED),
+}
+
+
+def conform(value: object, form: Form, where: str) -> None:
+    """Raises Refused where a value is not of its form."""
+    if isinstance(form, list):
+        for i, item in enumerate(_of(list, value, where)):
+            conform(item, form[0], f"{where}[{i}]")
+    elif isinstance(form, dict):
+        given = _of(dict, value, where)
+        for name, inner in form.items():
+            if name == "*":
+                for key, item in given.items():
+                    conform(item, inner, f"{where}: {key}")
+            elif (plain := name.removesuffix("?")) in given:
+                conform(given[plain], inner, f"{where}: {plain}")
+            elif plain == name:
+                raise Refused(f"{where}: has no {name}.")
+    else:
+        try:
+            form(value)
+        except ValueError:
+            raise Refused(f"{where}={_shown(value)}: not allowed; initlab writes {form.allowed} there.") from None
+
+
+def _of(kind: type, value: object, where: str) -> Any:
+    if not isinstance(value, kind):
+        raise Refused(f"{where}={_shown(value)}: is no {'list' if kind is list else 'mapping'}.")
+    return value
+
+
+def _shown(value: object) -> str:
+    text = "null" if value is None else str(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

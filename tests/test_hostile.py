@@ -1,0 +1,185 @@
+"""Folders from strangers: each is answered in words, and nothing that it holds is run, followed or believed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from hostile import CANARY, HOSTILE, ROOT, SPRUNG, WORDS, WRONG, describe, journal, sound
+from initlab import plan
+from initlab.command import main
+from initlab.compose import Composer
+from initlab.errors import Refused
+from initlab.folder import read
+from initlab.plan import Plan
+from watched import watching
+
+TRUSTED = (sys.prefix, sys.base_prefix, str(ROOT), "<frozen", "<string>", "<__array_function__")
+
+
+def everything(folder: Path) -> str:
+    """Reads all that a folder says."""
+    sweep = read(folder)
+    for record in sweep.records:
+        sweep.config(record)
+        if record["status"] == "done":
+            sweep.curves(record)
+    return json.dumps([sweep.description, sweep.records])
+
+
+def resumed(folder: Path) -> str:
+    return str(main(ROOT, ["-m", *WORDS, f"hydra.sweep.dir={folder}"]))
+
+
+def another(folder: Path) -> str:
+    """A sweep of other settings, which is told how the folder differs from it."""
+    return str(main(ROOT, ["-m", *WORDS, OTHER, f"hydra.sweep.dir={folder}"]))
+
+
+OTHER = "optimizer.lr=0.5"
+READERS: dict[str, Callable[[Path], str]] = {"read": everything, "resume": resumed, "another": another}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return sound(tmp_path_factory.mktemp("sound") / "s")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def planned() -> Iterator[None]:
+    """Each plan is made once, and then moved to the folder that a command names: planning is not what is watched."""
+    make, kept = plan.make, {}
+
+    def remembered(composer: Composer, words: Sequence[str], multirun: bool) -> Plan:
+        *rest, where = words
+        if tuple(rest) not in kept:
+            kept[tuple(rest)] = make(composer, rest, multirun)
+        return replace(kept[tuple(rest)], folder=Path(where.partition("=")[2]))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "make", remembered)
+        yield
+
+
+@pytest.fixture
+def received(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of a sound folder, in which the command is run; beside it lies what nobody may touch."""
+    folder = tmp_path / "s"
+    shutil.copytree(base, folder)
+    (tmp_path / "precious").write_text("mine")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("TOKEN", CANARY)
+    monkeypatch.setenv("CANARY", CANARY)
+    yield folder
+    assert not SPRUNG.exists()
+    assert (tmp_path / "precious").read_text() == "mine" and len(list(tmp_path.iterdir())) == 2
+
+
+def within(path: str, folder: Path) -> bool:
+    return not Path(path).is_absolute() or path.startswith((str(folder), *TRUSTED, "/dev/null"))
+
+
+def answered(reader: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """What a reader says of a folder, printable and without a secret."""
+    try:
+        answer = READERS[reader](folder)
+    except Refused as refusal:
+        answer = str(refusal)
+        assert answer.isprintable() and len(answer) < 2000
+    printed = capsys.readouterr()
+    said = printed.out + printed.err
+    assert answer in ("0", "2", "3") or reader == "read"
+    assert all(line.isprintable() for line in said.splitlines())
+    assert CANARY not in answer + said and "root:" not in answer + said
+    return answer
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("reader", READERS)
+def test_nothing_received_is_executed(
+    reader: str, name: str, received: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    HOSTILE[name](received)
+    with watching() as seen:
+        answered(reader, received, capsys)
+    assert not seen.executed and not seen.connected
+    assert all(path.startswith(TRUSTED) and not path.startswith(str(received)) for path in seen.imported)
+    assert all(within(path, received) for path in seen.opened)
+    for path in received.rglob("*"):
+        if path.is_file() and not path.is_symlink() and path.stat().st_size < 1e6:
+            assert CANARY.encode() not in path.read_bytes()
+
+
+def test_a_sound_folder_is_read(received: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "val/accuracy" in everything(received) and resumed(received) == "0" and another(received) == "2"
+    assert "optimizer.lr=0.1 there and 0.5 here" in capsys.readouterr().err
+
+
+def places(node: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where a value lies in lists and mappings, for every one."""
+    for at, inner in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
+        yield (*above, at)
+        yield from places(inner, (*above, at))
+
+
+def put(node: Any, place: tuple[Any, ...], value: Any) -> None:
+    """Set the value at a place, or take it away: `GONE`."""
+    for at in place[:-1]:
+        node = node[at]
+    if value is GONE:
+        del node[place[-1]]
+    else:
+        node[place[-1]] = value
+
+
+GONE = object()
+
+
+def mutations(folder: Path) -> list[tuple[str, tuple[Any, ...], Any]]:
+    """(file, place, value): each value of the description and of a record gone, or of another type."""
+    described = json.loads((folder / "sweep.json").read_text())
+    (line,) = (folder / "journal").read_text().splitlines()
+    found = [("sweep.json", place) for place in places(described)]
+    found += [("journal", place) for place in places(json.loads(line.partition(" ")[2]))]
+    return [(file, place, value) for file, place in found for value in (*WRONG, GONE)]
+
+
+def mutated(folder: Path, file: str, place: tuple[Any, ...], value: Any) -> None:
+    if file == "sweep.json":
+        describe(folder, lambda d: put(d, place, value))
+        return
+    (line,) = (folder / "journal").read_text().splitlines()
+    content = json.loads(line.partition(" ")[2])
+    put(content, place, value)
+    journal(folder, json.dumps(content))
+
+
+def check_mutations(folder: Path, base: Path, seed: int, count: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """Some mutations, each answered by every reader; a third of the answers, at least, are refusals."""
+    every = mutations(base)
+    refused = 0
+    for file, place, value in Random(seed).sample(every, min(count, len(every))):
+        for reader in READERS:
+            shutil.copytree(base, folder, dirs_exist_ok=True)
+            mutated(folder, file, place, value)
+            refused += answered(reader, folder, capsys)[0] not in "[03"
+    assert refused > min(count, len(every))
+
+
+def test_a_value_of_another_type_is_refused_or_read(
+    received: Path, base: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check_mutations(received, base, seed=0, count=60, capsys=capsys)
+
+
+@pytest.mark.torture
+def test_every_value_of_another_type(received: Path, base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    check_mutations(received, base, seed=0, count=10**6, capsys=capsys)

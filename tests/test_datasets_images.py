@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from initlab import datasets
-from initlab.datasets import files, load, sizes
+from initlab import datasets, files
+from initlab.datasets import load, sizes
 from initlab.datasets.images import ARCHIVE, BATCHES, FOLDER, RECORD, idx
 from initlab.errors import Refused
 from initlab.specs import DATASETS

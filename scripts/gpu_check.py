@@ -26,6 +26,7 @@ from initlab.errors import Refused
 from initlab.folder import read
 from initlab.module import Chunk, StackModule
 from initlab.registry import Registry
+from initlab.roles import offering
 from initlab.specs import ACTS, ARCHS, INITS, OPTIMIZERS
 from initlab.streams import uniforms
 
@@ -93,11 +94,21 @@ def variants(registry: Registry, quick: bool) -> Iterator[tuple[str, Config]]:
                 yield f"{name}, {key}={word}", option | {key: word}
 
 
+def net_for(option: Config) -> dict[str, Config]:
+    """The first net with the roles that a scheme needs, if it needs any."""
+    needs = INITS[option["name"]].facts.get("needs", ())
+    if not needs:
+        return {}
+    name, fields = next(offering(needs, {name: spec.facts.get("roles") for name, spec in ARCHS.items()}))
+    return {"arch": {"name": name} | SMALL.get(name, {}) | {field: values[0] for field, values in fields.items()}}
+
+
 def stack(options: dict[str, Config]) -> list[Config]:
     """Three runs that differ in seed, lr, weight decay, and scheme if none is given."""
     optimizer, inits = {"name": "sgd"} | options.get("optimizer", {}), ("xavier", "kaiming", "orthogonal")
     rate = 0.02 if optimizer["name"] == "sgd" else 2e-3
     own = [optimizer | {"lr": rate * (1 + r), "weight_decay": 0.01 * r} for r in range(3)]
+    options = net_for(options.get("init", {"name": inits[0]})) | options
     return [typed(SHARED | {"init": {"name": inits[r]}} | options | {"optimizer": own[r], "seed": r}) for r in range(3)]
 
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from initlab.datasets import Data, load
 from initlab.errors import Refused
-from initlab.specs import ARCHS, DATASETS
+from initlab.specs import ARCHS, DATASETS, INITS
 from plain import images
 
 SMALL = {"depth": 2, "width": 8, "layers": 2, "heads": 2, "patch": 2}
@@ -19,6 +19,16 @@ def small_arch(name: str, **fields: Any) -> dict[str, Any]:
     """The option, small where it has the fields."""
     small = {field: value for field, value in SMALL.items() if field in ARCHS[name].fields}
     return ARCHS.typed({"name": name, **small, **fields})
+
+
+def arch_for(scheme: str) -> dict[str, Any]:
+    """The first net that declares the roles which a scheme needs."""
+    needs = INITS[scheme].facts.get("needs", ())
+    for name, spec in ARCHS.items():
+        if all(word in spec.facts["roles"] for word in needs):
+            asked = [spec.facts["roles"][word] for word in needs]
+            return small_arch(name, **{field: values[0] for fields in asked for field, values in fields.items()})
+    raise AssertionError(f"no net for {scheme}")
 
 
 def data_for(option: dict[str, Any]) -> Data:

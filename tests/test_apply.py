@@ -197,6 +197,10 @@ def test_any_scheme_takes_attention_recurrence_and_tied_weights(name: str) -> No
         with pytest.raises(Refused, match=f"init={name}: follows the signal.*needs data"):
             initlab.initialize(model, name)
         return
+    if INITS[name].facts.get("needs"):
+        with pytest.raises(Refused, match=f"init={name}: needs the role"):
+            initlab.initialize(model, name)
+        return
     tokens = torch.arange(60).reshape(12, 5) % 11
     few = {"steps": 3} if "steps" in INITS.own(name) else {}
     initlab.initialize(model, name, seed=1, data=tokens, targets=tokens[:, 0], **few)

@@ -84,10 +84,12 @@ def test_the_folder_holds_what_the_design_says(sweep: tuple[Path, str]) -> None:
 
 
 def test_a_sweep_over_every_scheme_runs_to_its_end(tmp_path: Path) -> None:
-    """The controls too: a scheme that cannot train diverges, and none fails."""
-    command("-m", "init=glob(*)", *QUICK, "trainer.save_weights=false", "hydra.sweep.dir=all", cwd=tmp_path)
+    """The controls too: a scheme that cannot train diverges, and none fails. Those that need a role need other nets."""
+    able = {name for name, spec in INITS.items() if "needs" not in spec.facts}
+    words = ("-m", f"init={','.join(sorted(able))}", *QUICK, "trainer.save_weights=false", "hydra.sweep.dir=all")
+    command(*words, cwd=tmp_path)
     records = read(tmp_path / "all").records
-    assert {INITS.aliases.get(name, name) for name in (r["axes"]["init"] for r in records)} == set(INITS)
+    assert {INITS.aliases.get(name, name) for name in (r["axes"]["init"] for r in records)} == able
     assert {record["status"] for record in records} <= {"done", "diverged"}
 
 

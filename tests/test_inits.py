@@ -25,7 +25,6 @@ from torch import Tensor, nn
 
 from conftest import small
 from initlab import initialize
-from initlab.adapt import Adapted
 from initlab.apply import draw
 from initlab.datasets import load
 from initlab.errors import Refused
@@ -39,6 +38,7 @@ from initlab.specs import ACTS, INITS
 from initlab.specs.init import NONLINEARITIES, SOLVED
 from initlab.streams import uniforms
 from initlab.structured import Fixed
+from nets import arch_for, data_for, small_net
 
 ALPHA = 1e-6
 SHAPES = [(64, 32), (32, 64), (48, 16, 3, 3), (1, 1)]
@@ -269,8 +269,11 @@ def test_moments_survive_the_cast_to_bfloat16(name: str) -> None:
 @every_scheme
 def test_a_run_draws_in_a_stack_what_it_draws_alone(name: str) -> None:
     """Bit for bit, whatever stands beside it."""
-    configs = [small(seed=1, init={"name": other}) for other in ("xavier", name, "orthogonal")]
-    data = load(configs[0]["dataset"])
+    arch = {"arch": arch_for(name)}
+    configs = [
+        small(seed=1) | arch | {"init": INITS.typed({"name": other})} for other in ("xavier", name, "orthogonal")
+    ]
+    data = data_for(arch["arch"])
     modules = [StackModule(configs, data), StackModule([configs[1]], data)]
     for module in modules:
         module.prepare()
@@ -378,14 +381,15 @@ def test_gain_is_a_factor(name: str) -> None:
 @every_scheme
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64], ids=str)
 def test_other_precisions_are_casts_of_the_float64_draw(name: str, dtype: torch.dtype) -> None:
-    layer, of = nn.Linear(32, 64).to(dtype), weight(seed=5, tensor="weight")
-    data = {"data": torch.full((8, 32), 0.5**0.5, dtype=torch.float64), "targets": torch.arange(8)}
-    initialize(layer, name, seed=5, **data)
-    exact = torch.from_numpy(drawn(name, of))
-    if isinstance(declared(name, of), Adapted):  # not the draw alone
-        exact = initialize(nn.Linear(32, 64).double(), name, seed=5, **data).weight
-    assert layer.weight.dtype == dtype
-    assert torch.equal(layer.weight, exact.to(dtype))
+    option, few = arch_for(name), {"steps": 3} if "steps" in INITS.own(name) else {}
+    train = data_for(option).train
+    data = {"data": torch.tensor(train.x), "targets": torch.tensor(train.y)}
+    net, exact = (
+        small_net(option).to(dtype),
+        dict(initialize(small_net(option).double(), name, seed=5, **data, **few).named_parameters()),
+    )
+    for tensor, value in initialize(net, name, seed=5, **data, **few).named_parameters():
+        assert value.dtype == dtype and torch.equal(value, exact[tensor].to(dtype))
 
 
 @contextmanager
@@ -398,9 +402,9 @@ def generators_untouched() -> Iterator[None]:
 
 @every_scheme
 def test_initialize_leaves_the_global_generators_alone(name: str) -> None:
-    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 4))
+    net, train = small_net(arch_for(name)), data_for(arch_for(name)).train
     with generators_untouched():
-        initialize(net, name, bias="uniform", data=torch.ones(2, 3, 3, 3), targets=torch.tensor([0, 1]))
+        initialize(net, name, bias="uniform", data=torch.tensor(train.x), targets=torch.tensor(train.y))
 
 
 def test_building_the_net_of_a_run_leaves_the_global_generators_alone() -> None:

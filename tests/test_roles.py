@@ -132,8 +132,8 @@ def test_a_plan_refuses_a_scheme_whose_role_the_net_lacks(rezero: str) -> None:
         with pytest.raises(Refused) as refusal:
             config(arch, {"name": rezero})
         assert str(refusal.value).startswith(
-            f"init=rezero_: needs a net with the role branch_scale, and this one of arch={arch['name']} has none. "
-            "These have it: resmlp with arch.residual=scale or fixup"
+            f"init=rezero_: needs a net with the role branch_scale; this one of arch={arch['name']} has not. "
+            "These have: resmlp with arch.residual=scale or fixup"
         )
     with pytest.raises(Refused, match=r"init\.rules\[0\]\.role=branch_bias: needs a net with the role branch_bias"):
         config({"name": "mlp"}, {"name": "kaiming", "rules": [{"role": "branch_bias", "name": "zeros"}]})

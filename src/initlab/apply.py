@@ -17,7 +17,8 @@ from typing import Any
 from torch import Tensor, nn
 
 import initlab.inits
-import initlab.learned  # noqa: F401  (the functions join the registry)
+import initlab.learned
+import initlab.recurrent  # noqa: F401  (the functions join the registry)
 from initlab.errors import Refused
 from initlab.gains import critical_of
 from initlab.laws import Constant, Law, Normal, Symmetric, Weight

@@ -9,7 +9,7 @@ declare (`Offers`), a scheme's which it needs, so that a plan can refuse without
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -76,23 +76,34 @@ def words(roles: Iterable[Role | None]) -> frozenset[str]:
     return frozenset([*(role.kind for role in declared), *residual])
 
 
-def check(where: str, needs: Iterable[str], arch: Mapping[str, Any], known: Mapping[str, Offers | None]) -> None:
+def check(where: str, needs: Sequence[str], arch: Mapping[str, Any], known: Mapping[str, Offers | None]) -> None:
     """Raises Refused if nets of the option ``arch`` lack a word of ``needs``; ``known`` is what each arch offers.
 
     One that says nothing of its roles (a user's own) is not refused here: its net is asked as soon as it is there.
     """
-    offers = known[arch["name"]]
-    if offers is None:
+    if not needs or known[arch["name"]] is None:
         return
-    for word in needs:
-        if word not in offers or any(arch[field] not in values for field, values in offers[word].items()):
-            having = ", ".join(_having(name, other[word]) for name, other in known.items() if other and word in other)
-            raise Refused(
-                f"{where}: needs a net with the role {word}, and this one of arch={arch['name']} has none. These have "
-                f"it: {having}."
-            )
+    able = dict(offering(needs, known))
+    fields = able.get(arch["name"])
+    if fields is None or any(arch[field] not in values for field, values in fields.items()):
+        raise Refused(
+            f"{where}: needs a net with the role {' and '.join(needs)}; this one of arch={arch['name']} has not. "
+            f"These have: {', '.join(_said(name, fields) for name, fields in able.items())}."
+        )
 
 
-def _having(arch: str, conditions: Mapping[str, Sequence[Any]]) -> str:
-    fields = " and ".join(f"arch.{field}={' or '.join(map(str, values))}" for field, values in conditions.items())
-    return f"{arch} with {fields}" if fields else arch
+def offering(needs: Sequence[str], known: Mapping[str, Offers | None]) -> Iterator[tuple[str, dict[str, list[Any]]]]:
+    """The architectures whose nets can have all of ``needs``, and which fields must have one of some values."""
+    for name, offers in known.items():
+        if offers is None or any(word not in offers for word in needs):
+            continue
+        fields: dict[str, list[Any]] = {}
+        for word in needs:
+            for field, values in offers[word].items():
+                fields[field] = [value for value in fields.get(field, values) if value in values]
+        yield name, fields
+
+
+def _said(arch: str, fields: Mapping[str, Sequence[Any]]) -> str:
+    words = " and ".join(f"arch.{field}={' or '.join(map(str, values))}" for field, values in fields.items())
+    return f"{arch} with {words}" if words else arch

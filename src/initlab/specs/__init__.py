@@ -4,7 +4,8 @@ One file a config group. The functions join in `inits.py`, `acts.py`, `archs.py`
 `conf/<group>/<name>.yaml` repeats fields and defaults for the reader, and a test holds the three equal.
 """
 
-import initlab.specs.init_data  # noqa: F401  (its schemes join INITS)
+import initlab.specs.init_data
+import initlab.specs.init_recurrent  # noqa: F401  (their schemes join INITS)
 from initlab.specs.act import ACTS
 from initlab.specs.arch import ARCHS
 from initlab.specs.dataset import DATASETS

@@ -14,8 +14,6 @@ from scripts.pages import with_parts
 
 import initlab
 import initlab.acts
-from initlab.errors import Refused
-from initlab.specs import ACTS
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -85,8 +83,6 @@ def test_gradients_follow_the_trace() -> None:
 def test_where_theory_stops() -> None:
     net = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
     x = torch.randn(5, 8, generator=torch.Generator().manual_seed(0))
-    with pytest.raises(Refused, match=r"0\.weight: theory follows weights of mean 0, and theirs is 0\.63\."):
-        initlab.trace(net, "constant", data=x)
-    with pytest.raises(Refused, match="1: theory does not follow ReLU with act=tanh"):
-        initlab.trace(net, "xavier", act="tanh", data=x)
-    assert set(ACTS) >= {"relu", "tanh"}
+    found = initlab.trace(net, "constant", data=x)
+    assert found.layers == () and found.verdict == "unknown"
+    assert found.stopped == "0.weight: theory follows weights of mean 0, and theirs is 0.63"

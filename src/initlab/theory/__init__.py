@@ -7,23 +7,34 @@ trace(ops, Moments(...))             # layer by layer through a declared net, wi
 """
 
 from initlab.theory.activations import Activation, activation
+from initlab.theory.chance import chance_loss
 from initlab.theory.gains import gain
 from initlab.theory.gaussian import expect, expect_pair
 from initlab.theory.meanfield import Critical, MeanField, NoCritical, critical, critical_line
-from initlab.theory.moments import dead, mean, second_moment, slope_moment
-from initlab.theory.trace import Act, Dense, Norm, Op, Trace, trace
+from initlab.theory.moments import apart, dead, mean, saturated, second_moment, slope_moment
+from initlab.theory.signal import Act, Add, Beyond, Constant, Dense, Drop, From, Norm, Op, Scale, Shift
+from initlab.theory.trace import Trace, trace
 
 __all__ = [
     "Act",
     "Activation",
+    "Add",
+    "Beyond",
+    "Constant",
     "Critical",
     "Dense",
+    "Drop",
+    "From",
     "MeanField",
     "NoCritical",
     "Norm",
     "Op",
+    "Scale",
+    "Shift",
     "Trace",
     "activation",
+    "apart",
+    "chance_loss",
     "critical",
     "critical_line",
     "dead",
@@ -31,6 +42,7 @@ __all__ = [
     "expect_pair",
     "gain",
     "mean",
+    "saturated",
     "second_moment",
     "slope_moment",
     "trace",

@@ -4,144 +4,154 @@
     found = trace(ops, square=1.0)
     found.layers[0].q, found.layers[0].gradient, found.verdict, found.reason
 
-Wide-net theory: pre-activations are N(0, q), weights independent of mean 0; a gradient meets fresh weights on its way
-back (Schoenholz et al. 2017, sec. 5). At finite width the moments of one net scatter about the prediction: where the
-law is derived (linear and ReLU nets with Gaussian weights, one input), ``scatter`` gives their standard deviation.
+Each op takes what the one before gives; `Add` adds to it what an earlier one gave, `From` goes on from there: a
+residual block is [..., Act, Dense, Act, Dense, Add(i)]. Wide-net theory: pre-activations are N(0, q), weights
+independent of mean 0 (also those of one layer at its different times); a gradient meets fresh weights on its way back
+(Schoenholz et al. 2017, sec. 5). At finite width the moments of one net scatter about the prediction: where the law is
+derived (linear and ReLU chains with Gaussian weights, one input), ``scatter`` gives their standard deviation.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from initlab.errors import Refused
-from initlab.theory.finite import KURTOSIS, Kind
+from initlab.theory.finite import KURTOSIS
 from initlab.theory.meanfield import MeanField
-from initlab.theory.moments import dead, mean, second_moment, slope_moment
+from initlab.theory.moments import dead, saturated
+from initlab.theory.signal import Act, Add, Beyond, Dense, From, Norm, Op, Signal, Stop, after, back
 
-Verdict = Literal["trains", "vanishes", "explodes", "stalls"]
+Verdict = Literal["trains", "vanishes", "explodes", "stalls", "unknown"]
 FAR = 2.0**20  # a gradient or signal so many times weaker or stronger than at the other end is lost to one rate
 DEPTHS = 6.0  # nets train to about 6 depth scales: Schoenholz et al. 2017, sec. 6
 
 
 @dataclass(frozen=True)
-class Dense:
-    """A weight, or a kernel whose fans count its area: entries independent, of mean 0 and the given variance."""
-
-    name: str
-    fan_in: int
-    fan_out: int
-    weight_variance: float
-    bias_variance: float = 0.0
-    gaussian: bool = False
-
-
-@dataclass(frozen=True)
-class Norm:
-    """Batch or layer normalisation: variance 1 over what it normalises; wide layers, large batches."""
-
-
-@dataclass(frozen=True)
-class Act:
-    """An elementwise activation, as an option {name, fields}."""
-
-    option: Mapping[str, Any]
-
-
-Op = Dense | Norm | Act
-
-
-@dataclass(frozen=True)
 class Layer:
-    """What theory expects of one weight's output, the pre-activation, and of what its activation makes of it.
+    """What theory expects of one weight's output, the pre-activation, and of what an activation makes of it.
 
-    ``q`` its second moment (its mean is 0), ``mean`` and ``after`` the moments after the activation, ``gradient`` the
-    variance of dL/d(pre-activation) where that of the net's output is 1, ``dead`` the share of units without gradient,
-    ``scatter`` the relative standard deviation of one net's q about the prediction (None: not derived).
+    ``q`` its second moment (its mean is 0) and ``correlation`` that of two inputs; ``mean`` and ``after`` the moments
+    after the activation; ``gradient`` the variance of dL/d(pre-activation) where that of the net's output is 1 (None
+    where theory does not reach the output); ``dead`` and ``saturated`` the shares of units without, and with little,
+    gradient; ``greatest`` and ``least`` the edges of the weight's singular values; ``scatter`` the relative standard
+    deviation of one net's q about the prediction (None: not derived).
     """
 
     name: str
     q: float
     mean: float
     after: float
-    gradient: float
+    gradient: float | None
     dead: float
     scatter: float | None
+    correlation: float = 0.0
+    saturated: float = 0.0
+    greatest: float = 0.0
+    least: float = 0.0
 
 
 @dataclass(frozen=True)
 class Trace:
-    """The layers in their order; whether such a net trains, and why."""
+    """The layers in their order, as far as theory goes; whether such a net trains, and why; where theory stopped."""
 
     layers: tuple[Layer, ...]
     verdict: Verdict
     reason: str
+    stopped: str | None = None
 
 
-def trace(ops: Sequence[Op], square: float) -> Trace:
-    """The expectations for a chain of ops whose input has the mean square ``square``.
+def trace(ops: Sequence[Op], square: float, correlation: float = 0.0) -> Trace:
+    """The expectations for ops whose input has this mean square, and two inputs this correlation.
 
+    Where theory cannot follow an op, the layers up to there are given, without gradients, and ``stopped`` says why.
     Raises Refused if there is no weight, or an activation has no formula.
     """
-    if not any(isinstance(op, Dense) for op in ops):
+    if not any(isinstance(op, Dense | Beyond) for op in ops):
         raise Refused("trace: the net has no weight to follow a signal through.")
-    layers, factors = _forward(ops, square)
-    gradient = 1.0
-    for i in reversed(range(len(layers))):
-        gradient *= factors[i]
-        layers[i] = replace(layers[i], gradient=gradient)
-    verdict, reason = _judge(ops, layers, square)
-    return Trace(tuple(layers), verdict, reason)
+    signals, stopped = _forward(ops, Signal(square, (1 - correlation) * square))
+    layers = _layers(ops, signals)
+    if stopped is None:
+        gradients = _backward(ops, signals)
+        places = [i for i, op in enumerate(ops) if isinstance(op, Dense)]
+        layers = [replace(layer, gradient=gradients[i + 1]) for layer, i in zip(layers, places, strict=True)]
+    if not layers:
+        return Trace((), "unknown", f"theory stops before the first layer: {stopped}.", stopped)
+    verdict, reason = _judge(ops, layers, square, stopped)
+    return Trace(tuple(layers), verdict, reason, stopped)
 
 
-def _forward(ops: Sequence[Op], square: float) -> tuple[list[Layer], list[float]]:
-    """Layers without gradients, and by what a gradient is multiplied between a layer's end and its pre-activation."""
+def _forward(ops: Sequence[Op], start: Signal) -> tuple[list[Signal], str | None]:
+    """What each op takes and gives: that of op i is the i + 1-th, the input the first; and where theory stops."""
+    signals = [start]
+    for i, op in enumerate(ops):
+        try:
+            signals.append(after(op, signals[-1], i, signals))
+        except Stop as stop:
+            return signals, str(stop)
+    return signals, None
+
+
+def _backward(ops: Sequence[Op], signals: Sequence[Signal]) -> list[float]:
+    """The gradient's variance at each of the signals, the last one's being 1: a sum over the ways back."""
+    gradients = [0.0] * len(ops) + [1.0]
+    for i, op in reversed(list(enumerate(ops))):
+        if isinstance(op, From | Add):
+            gradients[op.of + 1] += gradients[i + 1]
+        gradients[i] += back(op, signals[i]) * gradients[i + 1]
+    return gradients
+
+
+def _layers(ops: Sequence[Op], signals: Sequence[Signal]) -> list[Layer]:
+    """An activation is the later layer's whose output it is made of: in a residual net of a branch's last."""
     layers: list[Layer] = []
-    factors: list[float] = []
+    owner: list[int | None] = [None]  # of each signal
     spread: float | None = 0.0  # ln(1 + relative variance) of the signal that enters the next weight
-    for op in ops:
+    for i, (op, x, out) in enumerate(zip(ops, signals, signals[1:], strict=False)):
+        mine = owner[i]
         if isinstance(op, Dense):
-            q = op.fan_in * op.weight_variance * square + op.bias_variance
-            exact = spread is not None and op.gaussian and op.bias_variance == 0
-            spread = spread if exact else None
+            mine = len(layers)
+            spread = spread if spread is not None and op.gaussian and op.bias_variance == 0 else None
             scatter = None if spread is None else math.sqrt(math.expm1(spread + math.log1p(2 / op.fan_out)))
-            if factors:
-                factors[-1] *= op.fan_out * op.weight_variance
-            layers.append(Layer(op.name, q, 0.0, q, 1.0, 0.0, scatter))
-            factors.append(1.0)
-            width, square = op.fan_out, q
-        elif isinstance(op, Norm):
-            if factors:
-                factors[-1] /= square
-            square, spread = 1.0, None
+            layers.append(_layer(op, out, scatter))
+            width = op.fan_out
+        elif isinstance(op, Act):
+            if mine is not None:
+                shares = {"dead": dead(op.option, x.square), "saturated": saturated(op.option, x.square)}
+                layers[mine] = replace(layers[mine], mean=out.mean, after=out.square, **shares)
+            kind = {"identity": "linear", "relu": "relu"}.get(op.option["name"])
+            spread = None if spread is None or kind is None else spread + math.log1p((KURTOSIS[kind] - 1) / width)
         else:
-            if layers:
-                factors[-1] *= slope_moment(op.option, square)
-                layers[-1] = replace(layers[-1], dead=dead(op.option, square))
-                kind = _kind(op.option)
-                spread = None if spread is None or kind is None else spread + math.log1p((KURTOSIS[kind] - 1) / width)
-            average, square = mean(op.option, square), second_moment(op.option, square)
-            if layers:
-                layers[-1] = replace(layers[-1], mean=average, after=square)
-    return layers, factors
+            spread = None
+            if isinstance(op, From | Add):
+                others = [owner[op.of + 1], mine if isinstance(op, Add) else None]
+                mine = max((o for o in others if o is not None), default=None)
+        owner.append(mine)
+    return layers
 
 
-def _kind(option: Mapping[str, Any]) -> Kind | None:
-    return {"identity": "linear", "relu": "relu"}.get(option["name"])  # type: ignore[return-value]
+def _layer(op: Dense, out: Signal, scatter: float | None) -> Layer:
+    rows, std = op.rows or op.fan_out, math.sqrt(op.weight_variance)
+    edges = [std * (math.sqrt(op.fan_in) + sign * math.sqrt(rows)) for sign in (1, -1)]
+    greatest, least = [op.singular] * 2 if op.singular is not None else [abs(edge) for edge in edges]
+    shares = {"correlation": out.correlation, "greatest": greatest, "least": least}
+    return Layer(op.name, out.square, 0.0, out.square, None, 0.0, scatter, **shares)
 
 
-def _judge(ops: Sequence[Op], layers: Sequence[Layer], square: float) -> tuple[Verdict, str]:
+def _judge(ops: Sequence[Op], layers: Sequence[Layer], square: float, stopped: str | None) -> tuple[Verdict, str]:
     first, last = layers[0], layers[-1]
-    if first.gradient < 1 / FAR:
+    if first.gradient is not None and first.gradient < 1 / FAR:
         return "vanishes", f"gradient variance {_power(first.gradient)} at {first.name}: this cell will stall."
-    if first.gradient > FAR:
+    if first.gradient is not None and first.gradient > FAR:
         return "explodes", f"gradient variance {_power(first.gradient)} at {first.name}: this cell will diverge."
     if last.q < square / FAR:
         return "vanishes", f"signal variance {_power(last.q)} at {last.name}: the output hardly depends on the input."
     if last.q > square * FAR:
         return "explodes", f"signal variance {_power(last.q)} at {last.name}: the loss starts out of range."
+    if first.gradient is None:
+        return "unknown", f"signal {_power(last.q)} at {last.name}, and theory stops there: {stopped}."
     reach = _reach(ops)
     if reach is not None and len(layers) - 1 > reach[1]:
         return "stalls", (
@@ -157,7 +167,7 @@ def _reach(ops: Sequence[Op]) -> tuple[float, float] | None:
     """chi and 6 xi_c of the hidden layers, if they are alike and not normalised; None where there is no one xi."""
     hidden = [op for op in ops if isinstance(op, Dense)][1:-1]
     acts = [op.option for op in ops if isinstance(op, Act)]
-    if not hidden or not acts or any(isinstance(op, Norm) for op in ops):
+    if not hidden or not acts or any(isinstance(op, Norm | Add | From) for op in ops):
         return None
     laws = {(round(op.fan_in * op.weight_variance, 9), op.bias_variance) for op in hidden}
     if len(laws) > 1 or any(act != acts[0] for act in acts):

@@ -1,0 +1,36 @@
+#!/usr/bin/env python
+"""Will this net train? python scripts/probe.py arch.depth=30 init=xavier act=relu; with -m a grid. See docs/probe.md.
+
+Nothing is trained. What was found goes to outputs/probe-<name>/<run>/: probe.json, probe.svg, probe.png, and events.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "src"))  # so that a checkout works without being installed
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-m", "--multirun", action="store_true", help="probe every combination of the values")
+    parser.add_argument("overrides", nargs="*", help="as train.py takes them")
+    args = parser.parse_intermixed_args()
+
+    from initlab.errors import Refused
+    from initlab.probe_command import run
+
+    try:
+        for words in run(ROOT, args.overrides, args.multirun):
+            print(words, flush=True)
+    except Refused as refusal:
+        print(f"refused: {' '.join(str(refusal).splitlines())}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""What a probe found, as data: measured, predicted, and what follows. Torch-free, and JSON on the disk.
+
+write form: probe.json, {"schema": 1, "layers": [{"name": "fc1", "q": 0.98, ...}, ...], "verdict": "trains", ...}
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from initlab.theory import Trace
+
+SCHEMA = 1
+Verdict = Literal["trains", "vanishes", "explodes", "stalls", "unknown"]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Singular values: the greatest, the least, and the standard deviation of ln of those that are not 0.
+
+    ``exact``: all of them, else of a random subspace, from which the least and the deviation cannot be told.
+    """
+
+    greatest: float
+    least: float
+    deviation: float
+    exact: bool = True
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One call of a weight. Moments are over rows, units and positions; each is that of one net, one batch.
+
+    ``q`` the second moment of what it gives, the pre-activation; ``mean`` and ``variance`` of its activation (of its
+    output where none follows); ``dead`` the share of slopes that are 0, ``saturated`` of those below a tenth of the
+    greatest near 0, ``silent`` the share of units dead for every row; ``gradient`` E (dL/d pre-activation)^2, that of
+    the net's output being 1; ``correlation`` the mean cosine of two rows' pre-activations, ``rank`` their effective
+    rank; ``singular`` the spread of the weight's singular values. None: there is none to measure.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    q: float
+    mean: float
+    variance: float
+    correlation: float
+    rank: float
+    gradient: float | None = None
+    dead: float | None = None
+    saturated: float | None = None
+    silent: float | None = None
+    singular: Spread | None = None
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What was measured on ``rows`` rows; what theory expects, as far as it goes; what follows from the former.
+
+    ``loss`` at init and ``loss_expected`` of logits of that variance without knowledge of the classes; ``jacobian`` of
+    the input-output Jacobian's singular values; ``curvature`` g'Hg / g'g along the gradient, whose 2 / curvature is the
+    largest learning rate at which a small step along it goes down.
+    """
+
+    layers: tuple[Layer, ...]
+    rows: int
+    outputs: int
+    square: float
+    correlation: float
+    loss: float | None
+    loss_expected: float | None
+    predicted: Trace | None
+    jacobian: Spread | None = None
+    curvature: float | None = None
+    verdict: Verdict = "unknown"
+    reason: str = ""
+    trouble: str | None = None
+
+
+def as_json(found: Probe) -> dict[str, Any]:
+    """The content of probe.json; what is not finite is null."""
+    return {"schema": SCHEMA, **_plain(asdict(found))}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,78 @@
+"""What a recorded call is to a signal: a layer, an activation, a norm, or something that passes values on.
+
+Told by the class of a module, the name of a torch function and the parameters that were among the arguments; an
+activation that torch does not know by whether it treats a part of its input as it does in the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules import activation as activations
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.dropout import _DropoutNd
+
+from initlab.recording import OPAQUE, Node
+from initlab.slots import NORMS
+
+LAYERS = (nn.Linear, _ConvNd, nn.Embedding, nn.Bilinear, *OPAQUE)
+PRODUCTS = {"linear", "matmul", "rmatmul", "mm", "bmm", "addmm", "baddbmm", "einsum", "embedding", "bilinear"}
+PRODUCTS |= {f"conv{transposed}{n}d" for n in (1, 2, 3) for transposed in ("", "_transpose")}
+VIEWS = {"view", "reshape", "flatten", "unflatten", "permute", "transpose", "swapaxes", "movedim", "contiguous", "get"}
+VIEWS |= {"getitem", "squeeze", "unsqueeze", "expand", "chunk", "split", "unbind", "select", "narrow", "clone", "to"}
+VIEWS |= {"float", "double", "t", "type_as", "expand_as", "view_as", "roll"}
+SHARES = (nn.Softmax, nn.LogSoftmax, nn.Softmin, nn.Softmax2d, nn.MultiheadAttention, nn.GLU)
+CURVES = {"relu", "relu6", "leaky_relu", "prelu", "elu", "selu", "celu", "gelu", "silu", "mish", "tanh", "sigmoid"}
+CURVES |= {"softplus", "softsign", "hardtanh", "hardswish", "hardsigmoid", "logsigmoid", "sin", "erf"}
+
+
+def weight(node: Node, nodes: Sequence[Node]) -> str | None:
+    """The name of the parameter that a layer multiplies by; None where a call is no layer."""
+    if isinstance(node.what, LAYERS):
+        leaf = next((leaf for leaf, p in node.what.named_parameters() if p.dim() > 1), None)
+        return None if leaf is None else f"{node.name}.{leaf}" if node.name else leaf
+    if node.function not in PRODUCTS:
+        return None
+    return next((name for name in (*node.parameters, *(_viewed(nodes[i], nodes) for i in node.of)) if name), None)
+
+
+def _viewed(node: Node, nodes: Sequence[Node]) -> str | None:
+    """The parameter that a chain of views, such as weight.T, is of."""
+    if node.function not in VIEWS:
+        return None
+    if node.parameters and not node.of:
+        return node.parameters[0]
+    return _viewed(nodes[node.of[0]], nodes) if len(node.of) == 1 else None
+
+
+def is_activation(what: Any) -> bool:
+    if not isinstance(what, nn.Module):
+        return str(getattr(what, "__name__", "")).strip("_") in CURVES
+    if isinstance(what, (nn.Identity, _DropoutNd, *NORMS, *LAYERS)):
+        return False
+    if type(what).__module__ == activations.__name__:
+        return not isinstance(what, SHARES)
+    return not type(what).__module__.startswith("torch.nn.") and elementwise(what)
+
+
+@lru_cache(64)
+def elementwise(module: Callable[[Any], Any]) -> bool:
+    """Whether it treats a part of a vector as it does in the whole."""
+    values = torch.linspace(-3, 3, 16)
+    try:
+        with torch.no_grad():
+            whole, part = module(values.clone()), module(values[::2].clone())
+        return whole.shape == values.shape and torch.equal(whole[::2], part)
+    except (RuntimeError, ValueError, IndexError, AssertionError, TypeError):
+        return False
+
+
+def passes_on(node: Node) -> bool:
+    """Views, norms, dropout, scales and sums: what comes before an activation without being one."""
+    if isinstance(node.what, nn.Module):
+        return isinstance(node.what, (nn.Identity, nn.Flatten, nn.Unflatten, _DropoutNd, *NORMS))
+    return node.function in VIEWS | {"add", "mul", "sub", "div", "layer_norm", "batch_norm", "group_norm", "dropout"}

@@ -1,0 +1,70 @@
+"""The probes of a command's runs: each run's net as training would start it.
+
+for run, found in of_plan(plan): print(found.verdict)
+keep(found, folder, run.name)         # probe.json, probe.svg, probe.png, events for TensorBoard
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from initlab import events
+from initlab.config import Config
+from initlab.datasets import load
+from initlab.findings import Probe, as_json
+from initlab.module import StackModule
+from initlab.plan import Plan, Run
+from initlab.portrait import draw, scalars
+from initlab.probing import ROWS, probe
+from initlab.store import write
+
+FILE_NAME = "probe.json"
+
+
+def of_plan(plan: Plan) -> Iterator[tuple[Run, Probe, torch.nn.Module]]:
+    """Each run, its probe and its net, whose weights are the run's initial ones."""
+    for stack in plan.stacks:
+        module = StackModule([run.config for run in stack.runs], load(stack.config["dataset"]))
+        module.prepare()
+        for run, net in zip(stack.runs, nets(module), strict=True):
+            yield run, of_run(module, net, run.config), net
+
+
+def nets(module: StackModule) -> Iterator[torch.nn.Module]:
+    """The net of each run of a prepared stack, with the run's own tensors."""
+    for r in range(len(module.configs)):
+        net = copy.deepcopy(module.program.net)
+        tensors = {**module.state.params, **module.state.buffers}
+        net.load_state_dict({name: tensor[r] for name, tensor in tensors.items()}, strict=False)
+        yield net
+
+
+def of_run(module: StackModule, net: torch.nn.Module, config: Config, full: bool = True) -> Probe:
+    """The probe of one run's net on the first rows of its training part."""
+    part = module.data.train
+    x, y = torch.tensor(part.x[:ROWS]), torch.tensor(part.y[:ROWS])
+    parameter = next(net.parameters())
+    x, y = (t.to(parameter.device, parameter.dtype if t.is_floating_point() else t.dtype) for t in (x, y))
+    scheme = {name: value for name, value in config["init"].items() if name != "name"}
+    return probe(net, (x, y), init=config["init"]["name"], act=config["act"], full=full, **scheme)
+
+
+def keep(found: Probe, folder: Path, title: str) -> str | None:
+    """Write a probe into a folder; None, or why there is no figure."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write(folder / FILE_NAME, json.dumps(as_json(found), indent=1).encode())
+    for name, layers in scalars(found).items():
+        path = folder / name / events.FILE_NAME
+        path.parent.mkdir(exist_ok=True)
+        path.unlink(missing_ok=True)
+        events.append(path, [(i, 0.0, told) for i, told in enumerate(layers, 1)])
+    try:
+        draw(found, title, folder / "probe")
+    except ImportError as missing:
+        return f"no figure: {missing}. It is drawn with matplotlib: pip install 'initlab[report]'."
+    return None

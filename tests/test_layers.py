@@ -32,13 +32,13 @@ ORDER = [
     ["folder"],
     ["theory.activations"],
     ["theory.gaussian"],
-    ["theory.moments", "theory.finite"],
-    ["theory.meanfield"],
+    ["theory.moments", "theory.finite", "theory.chance"],
+    ["theory.meanfield", "theory.signal"],
     ["theory.gains", "theory.trace"],
     ["theory"],
     ["gains", "laws", "slots", "walk", "acts", "archs.plain", "optimizers", "compose"],
-    ["archs.residual", "archs.recurrent"],
-    ["archs.attention"],
+    ["archs.residual", "archs.recurrent", "recording", "findings"],
+    ["archs.attention", "kinds", "spectra", "verdicts", "portrait"],
     ["archs"],
     ["datasets.parts"],
     ["datasets.split", "datasets.embedded", "datasets.synthetic", "datasets.images", "datasets.arrays"],
@@ -54,15 +54,16 @@ ORDER = [
     ["cells", "series"],
     ["contrasts", "speed", "frames"],
     ["product", "module", "tracing"],
+    ["probing"],
     ["plan", "record"],
     ["difference", "description", "results"],
     ["store"],
-    ["tables", "hparams"],
+    ["tables", "hparams", "probes"],
     ["progress"],
     ["train"],
     ["sweep"],
     ["plugins"],
-    ["command"],
+    ["command", "probe_command"],
 ]
 LEVEL = {module: level for level, modules in enumerate(ORDER) for module in modules}
 
@@ -84,6 +85,8 @@ PLANNING = [
     "theory.gains",
     "theory.meanfield",
     "theory.finite",
+    "theory.chance",
+    "theory.signal",
     "theory.trace",
     "config",
     "compose",
@@ -119,6 +122,9 @@ READING = [
     "contrasts",
     "speed",
     "frames",
+    "findings",
+    "verdicts",
+    "portrait",
 ]
 # What makes a net, its weights and its training: given typed options, it knows neither Hydra nor the disk.
 COMPUTING = [
@@ -142,19 +148,23 @@ COMPUTING = [
     "step",
     "checkpoint",
     "module",
+    "recording",
+    "kinds",
+    "spectra",
     "tracing",
+    "probing",
 ]
 
 # The only modules that import these, at the top of the file or within a function.
 ALLOWED = {
-    "torch": {*COMPUTING, "train", "sweep", "curves", "record"} - {"inits", "archs"},
+    "torch": {*COMPUTING, "train", "sweep", "curves", "record", "probes"} - {"inits", "archs"},
     "scipy": {"structured", "theory.activations", "theory.meanfield", "theory.finite", *STATS}
     - {"stats", "stats.factors"},
     "lightning": {"module", "train"},
     "hydra": {"compose", "axes", "product", "links", "command"},
     "omegaconf": {"compose", "axes", "product"},
     "tensorboard": {"events", "hparams"},
-    "rich": {"progress"},
+    "rich": {"progress", "portrait"},
     "safetensors": {"train", "checkpoint"},
     "yaml": {"store", "received"},
     "sklearn": {"datasets.openml"},

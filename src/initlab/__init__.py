@@ -34,13 +34,24 @@ if TYPE_CHECKING:
     from initlab.datasets import Rows
     from initlab.frames import load
     from initlab.initial import initialize
+    from initlab.probing import probe
     from initlab.specs import ACTS, ARCHS, DATASETS, INITS
     from initlab.tracing import trace
 
     register_init, register_act = INITS.register, ACTS.register
     register_arch, register_dataset = ARCHS.register, DATASETS.register
 
-__all__ = ["Rows", "initialize", "load", "register_act", "register_arch", "register_dataset", "register_init", "trace"]
+__all__ = [
+    "Rows",
+    "initialize",
+    "load",
+    "probe",
+    "register_act",
+    "register_arch",
+    "register_dataset",
+    "register_init",
+    "trace",
+]
 __version__ = "0.1.0"
 
 # Where the functions of a group join: they have to be there first, so that no name of ours looks free.
@@ -51,7 +62,7 @@ def __getattr__(name: str) -> Any:
     """Each name on first use: a plan imports this package and must not pay for torch."""
     import importlib
 
-    homes = {"initialize": "initial", "trace": "tracing", "Rows": "datasets", "load": "frames"}
+    homes = {"initialize": "initial", "trace": "tracing", "probe": "probing", "Rows": "datasets", "load": "frames"}
     if name in homes:
         return getattr(importlib.import_module(f"initlab.{homes[name]}"), name)
     group = name.removeprefix("register_")

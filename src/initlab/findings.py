@@ -59,7 +59,8 @@ class Probe:
 
     ``loss`` at init and ``loss_expected`` of logits of that variance without knowledge of the classes; ``jacobian`` of
     the input-output Jacobian's singular values; ``curvature`` g'Hg / g'g along the gradient, whose 2 / curvature is the
-    largest learning rate at which a small step along it goes down.
+    largest learning rate at which a small step along it goes down. ``trouble`` is the layer that is at fault, or where
+    it is worst, ``troubled`` all that it is beyond bounds in.
     """
 
     layers: tuple[Layer, ...]
@@ -75,6 +76,7 @@ class Probe:
     verdict: Verdict = "unknown"
     reason: str = ""
     trouble: str | None = None
+    troubled: tuple[str, ...] = ()
 
 
 def as_json(found: Probe) -> dict[str, Any]:

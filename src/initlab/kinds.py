@@ -67,7 +67,7 @@ def elementwise(module: Callable[[Any], Any]) -> bool:
         with torch.no_grad():
             whole, part = module(values.clone()), module(values[::2].clone())
         return whole.shape == values.shape and torch.equal(whole[::2], part)
-    except (RuntimeError, ValueError, IndexError, AssertionError, TypeError):
+    except (RuntimeError, ValueError, IndexError, AssertionError, TypeError, AttributeError):
         return False
 
 

@@ -1,7 +1,7 @@
 """A probe as it is looked at: a table for the terminal, a figure, scalars over layers for TensorBoard.
 
     print(table(found)); draw(found, "title", folder / "probe")       # probe.svg and probe.png
-    scalars(found)                                                    # {"measured": [{"signal/q": 0.98, ...}, ...], ...}
+    scalars(found)                                             # {"measured": [{"signal/q": 0.98, ...}, ...], ...}
 
 Measured and predicted stand side by side. The layer that is at fault is marked wherever it is shown.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -35,20 +35,24 @@ class Quantity(NamedTuple):
 
 QUANTITIES = (
     Quantity("q", "signal: E z²", lambda m: m.q, lambda p: p.q, True),
-    Quantity(
-        "gradient", "gradient: E (dL/dz)², the output's being 1", lambda m: m.gradient, lambda p: p.gradient, True
-    ),
+    Quantity("gradient", "gradient: E (dL/dz)², output = 1", lambda m: m.gradient, lambda p: p.gradient, True),
     Quantity("correlation", "cosine of two rows", lambda m: m.correlation, lambda p: p.correlation),
     Quantity("rank", "effective rank of the rows", lambda m: m.rank),
     Quantity("mean", "activation: mean", lambda m: m.mean, lambda p: p.mean),
     Quantity("variance", "activation: variance", lambda m: m.variance, lambda p: p.after - p.mean**2, True),
     Quantity("dead", "slopes that are 0", lambda m: m.dead, lambda p: p.dead),
     Quantity("saturated", "slopes below a tenth", lambda m: m.saturated, lambda p: p.saturated),
-    Quantity("silent", "units dead for every row", lambda m: m.silent),
-    Quantity("greatest", "greatest singular value", lambda m: m.singular and m.singular.greatest, lambda p: p.greatest),
-    Quantity("least", "least singular value", lambda m: m.singular and m.singular.least, lambda p: p.least),
-    Quantity("spread", "sd of ln singular values", lambda m: m.singular and m.singular.deviation),
+    Quantity("silent", "units dead for all rows", lambda m: m.silent),
+    Quantity(
+        "greatest",
+        "greatest singular value",
+        lambda m: m.singular.greatest if m.singular else None,
+        lambda p: p.greatest,
+    ),
+    Quantity("least", "singular value", lambda m: m.singular.least if m.singular else None, lambda p: p.least),
+    Quantity("spread", "sd of ln singular values", lambda m: m.singular.deviation if m.singular else None),
 )
+SIGNAL = ("q", "gradient", "correlation", "rank", "silent", "dead")
 
 
 def pairs(found: Probe) -> Iterator[tuple[Layer, Expected | None]]:
@@ -63,29 +67,30 @@ def values(quantity: Quantity, layer: Layer, expected: Expected | None) -> tuple
     return quantity.measured(layer), predicted
 
 
-def table(found: Probe, width: int | None = None) -> str:
-    """One line a layer: measured, and beside it in brackets what theory expects. Long nets show their ends."""
+def table(found: Probe) -> str:
+    """Two lines a layer, in two tables: measured, and in brackets what theory expects. Long nets show their ends."""
+    told = [q for q in QUANTITIES if any(q.measured(layer) is not None for layer in found.layers)]
+    parts = [q for q in told if q.name in SIGNAL], [q for q in told if q.name not in SIGNAL]
+    return "\n\n".join(_table(found, part) for part in parts if part)
+
+
+def _table(found: Probe, columns: Sequence[Quantity]) -> str:
     from rich.console import Console
     from rich.table import Table
 
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    shown.add_column("layer")
-    columns = [q for q in QUANTITIES if any(q.measured(layer) is not None for layer in found.layers)]
+    shown = Table(box=None, pad_edge=False)
+    shown.add_column("layer", no_wrap=True)
     for quantity in columns:
         shown.add_column(quantity.name, justify="right", no_wrap=True)
-    rows = list(pairs(found))
     chosen = _ends(found)
-    for i, (layer, expected) in enumerate(rows):
+    for i, (layer, expected) in enumerate(pairs(found)):
         if i in chosen:
-            name, style = (f"> {layer.name}", "bold red") if layer.name == found.trouble else (layer.name, "")
-            cells = (_cell(*values(quantity, layer, expected)) for quantity in columns)
-            shown.add_row(name, *cells, style=style)
+            name = f"> {layer.name}" if layer.name == found.trouble else layer.name
+            shown.add_row(name, *(_cell(*values(quantity, layer, expected)) for quantity in columns))
         elif i - 1 in chosen:
             shown.add_row("...")
     out = io.StringIO()
-    Console(
-        file=out, width=width or 200, highlight=False, no_color=width is None, force_terminal=width is not None
-    ).print(shown)
+    Console(file=out, width=200).print(shown)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
 
@@ -184,7 +189,7 @@ def _shares(ax: Axes, found: Probe) -> None:
         if quantity.expected:
             ax.plot(x, [_or_nan(p if m is not None else None) for m, p in told], color=color, lw=1, ls="--")
     ax.set_ylim(-0.04, 1.04)
-    ax.set_title("shares of slopes and of units (dashed: theory)", loc="left", fontsize=11)
+    ax.set_title("shares (dashed: theory)", loc="left", fontsize=11)
     ax.legend(frameon=False, loc="best", fontsize=9)
     _plain(ax)
 
@@ -199,18 +204,22 @@ def _spectrum(ax: Axes, found: Probe) -> None:
         ax.plot(x, high, color=MEASURED, lw=1.5)
         ax.plot(x, [_or_nan(p, True) for _, p in told[1]], color=EXPECTED, lw=1.5, ls="--")
         ax.set_yscale("log")
-    ax.set_title("singular values of each weight, least to greatest", loc="left", fontsize=11)
+    ax.set_title("singular values of each weight", loc="left", fontsize=11)
     _plain(ax)
 
 
 def _mark(ax: Axes, found: Probe) -> None:
     names = [layer.name for layer in found.layers]
+    for i, name in enumerate(names, 1):
+        if name in found.troubled:
+            worst = name == found.trouble
+            ax.axvspan(i - 0.5, i + 0.5, color=FAULT, alpha=0.28 if worst else 0.08, lw=0, zorder=0)
     if found.trouble in names:
         at = names.index(found.trouble) + 1
-        ax.axvspan(at - 0.5, at + 0.5, color=FAULT, alpha=0.18, lw=0, zorder=0)
+        side, gap = ("right", -6) if at > len(names) / 2 else ("left", 6)
         ax.annotate(
-            found.trouble, (at, 1.0), (0, 1), xycoords=("data", "axes fraction"), textcoords="offset points",
-            ha="right" if at > len(names) / 2 else "left", va="bottom", color=FAULT, fontsize=9, fontweight="bold",
+            found.trouble, (at, 0.02), (gap, 0), xycoords=("data", "axes fraction"), textcoords="offset points",
+            ha=side, va="bottom", color=FAULT, fontsize=10, fontweight="bold",
         )  # fmt: skip
 
 

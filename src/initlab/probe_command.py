@@ -20,7 +20,7 @@ def run(root: Path, words: Sequence[str], multirun: bool) -> Iterator[str]:
 
     began, verdicts = time.perf_counter(), []
     folder = plan.folder.with_name(f"probe-{plan.folder.name}")
-    for run, found, net in probes.of_plan(plan):
+    for run, found, _ in probes.of_plan(plan):
         where = folder / run.name
         figure = probes.keep(found, where, run.name)
         verdicts.append((run.name, found.verdict, found.reason))

@@ -25,6 +25,8 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 OPAQUE = (nn.MultiheadAttention, nn.RNNBase, nn.RNNCellBase)  # they have children or parts, and are one call
 
+FILLS = ("zeros", "ones", "full", "empty")  # x.new_zeros(...), zeros_like(x): of x they take the kind alone
+
 
 @dataclass(frozen=True)
 class Node:
@@ -86,11 +88,11 @@ class Recorder(TorchFunctionMode):
             enter, leave = (self._enter_one, self._leave_one) if one else (self._enter, self._leave)
             before = module.register_forward_pre_hook(_named(enter, name), with_kwargs=True)
             self._handles += [before, module.register_forward_hook(_named(leave, name), with_kwargs=True)]
-        super().__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
     def __exit__(self, *raised: Any) -> None:
-        super().__exit__(*raised)
+        super().__exit__(*raised)  # type: ignore[no-untyped-call]
         for handle in self._handles:
             handle.remove()
 
@@ -130,7 +132,8 @@ class Recorder(TorchFunctionMode):
         values = [*_flat(args), *_flat(tuple(kwargs.values()))]
         tensors = [v for v in values if isinstance(v, Tensor)]
         parameters = tuple(self._parameters[id(t)] for t in tensors if id(t) in self._parameters)
-        calls = [t for t in tensors if self.node(t) is not None]
+        filled = str(getattr(what, "__name__", "")).removeprefix("new_").removesuffix("_like") in FILLS
+        calls = [] if filled else [t for t in tensors if self.node(t) is not None]
         others = [t for t in tensors if id(t) not in self._parameters and self.node(t) is None]
         others = others if calls or parameters else [out]  # made of nothing that the net was given
         node = Node(

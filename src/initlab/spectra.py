@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
@@ -42,6 +43,7 @@ def of_matrix(weight: Tensor) -> Spread:
 def cosines(z: Tensor) -> Tensor:
     """The cosines of the rows' directions, [B, B], of those rows [B, ...] that are not 0; float64."""
     rows = z.detach().flatten(1)
+    rows = rows if rows.is_floating_point() else rows.double()
     rows = rows / rows.abs().amax(1, keepdim=True).clamp(min=torch.finfo(rows.dtype).tiny)
     rows = rows[rows.isfinite().all(1) & (rows != 0).any(1)]
     rows = rows / rows.norm(dim=1, keepdim=True)
@@ -110,6 +112,6 @@ def curvature(loss: Tensor, parameters: Sequence[Tensor]) -> float | None:
     return sum(float((h * u).double().sum()) for h, u in zip(product, unit, strict=True) if h is not None)
 
 
-def twice_differentiable() -> object:
+def twice_differentiable() -> AbstractContextManager[None]:
     """Attention in plain products while this is entered: the fused kernels have no second derivative."""
     return sdpa_kernel(SDPBackend.MATH)

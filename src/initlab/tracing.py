@@ -24,6 +24,7 @@ from initlab.laws import Law, Normal
 from initlab.recording import Node, Recorder, untouched
 from initlab.slots import slots
 from initlab.specs import ACTS, INITS
+from initlab.spectra import cosines, mean_cosine
 
 MODULES: dict[type[nn.Module], tuple[str, tuple[str, ...]]] = {  # those that are one of ours, and its fields
     nn.ReLU: ("relu", ()),
@@ -54,10 +55,7 @@ def trace(
     option = INITS.typed({"name": init, **fields})
     activation = ACTS.typed({"name": act} if isinstance(act, str) else act)
     ops = list(_ops(model, data, activation, _Laws(model, option, activation, data)))
-    flat = data.detach()[:CORRELATED].flatten(1).double()
-    unit = nn.functional.normalize(flat)
-    count = len(unit)
-    cosine = float((unit.sum(0).square().sum() - count) / (count * (count - 1))) if count > 1 else 0.0
+    cosine = mean_cosine(cosines(data[:CORRELATED]))
     return theory.trace(ops, float(data.double().square().mean()), cosine)
 
 

@@ -21,7 +21,8 @@ ALONE = 0.5  # of the whole: a layer that makes more of it than all others is at
 class Judgement(NamedTuple):
     verdict: Verdict
     reason: str
-    trouble: str | None  # a layer's name
+    trouble: str | None = None
+    troubled: tuple[str, ...] = ()
 
 
 def judge(found: Probe) -> Judgement:
@@ -30,49 +31,43 @@ def judge(found: Probe) -> Judgement:
     layers = found.layers
     for layer in layers:
         if not math.isfinite(layer.q):
-            return Judgement("explodes", f"the signal is not finite at {layer.name}.", layer.name)
+            return _at(layer, "explodes", f"the signal is not finite at {layer.name}.")
         if layer.silent == 1.0:
-            return Judgement("vanishes", f"no unit of {layer.name} passes a gradient, for any row.", layer.name)
+            return _at(layer, "vanishes", f"no unit of {layer.name} passes a gradient, for any row.")
     logs = [(layer, _log2(layer.gradient)) for layer in layers if layer.gradient is not None]
-    weakest, strongest = (end(logs, key=lambda pair: pair[1]) for end in (min, max))
-    if weakest[1] < -FAR:
-        where, how = _at_fault(layers, -1)
-        words = f"gradient variance {_power(weakest[1])} at {weakest[0].name}: it will stall. {how}"
-        return Judgement("vanishes", words, where)
-    if strongest[1] > FAR:
-        where, how = _at_fault(layers, 1)
-        words = f"gradient variance {_power(strongest[1])} at {strongest[0].name}: it will diverge. {how}"
-        return Judgement("explodes", words, where)
+    if lost := _beyond(logs, -1, "vanishes", "stall"):
+        return lost
+    if out_of_range := _beyond(logs, 1, "explodes", "diverge"):
+        return out_of_range
     hidden = layers[-2] if len(layers) > 1 else layers[-1]
     if 1 - hidden.correlation < ALIKE:
-        where = next(layer.name for layer in layers if 1 - layer.correlation < ALIKE)
+        alike = tuple(layer.name for layer in layers[:-1] if 1 - layer.correlation < ALIKE)
         words = f"two rows have a cosine of {hidden.correlation:.5f} at {hidden.name}: the readout takes them for one."
-        return Judgement("stalls", words, where)
+        return Judgement("stalls", words, alike[0], alike)
     ends = f"gradient variance {_power(logs[0][1])} at {logs[0][0].name}"
-    return Judgement("trains", f"{ends}, cosine of two rows {hidden.correlation:.2f} at {hidden.name}.", None)
+    return Judgement("trains", f"{ends}, cosine of two rows {hidden.correlation:.2f} at {hidden.name}.")
 
 
-def _at_fault(layers: Sequence[Layer], sign: int) -> tuple[str, str]:
-    """The layer across which the gradient changes most, if it stands out; else the first that is too far, and how even.
+def _at(layer: Layer, verdict: Verdict, words: str) -> Judgement:
+    return Judgement(verdict, words, layer.name, (layer.name,))
 
-    A gradient on its way back crosses a layer's weight before it is the one of the layer below.
-    """
-    steps = [
-        (above, sign * (_log2(below.gradient or 0.0) - _log2(above.gradient or 0.0)))
-        for below, above in pairwise(layers)
-    ]
-    finite = [(layer, step) for layer, step in steps if math.isfinite(step)]
-    total = sum(step for _, step in finite)
-    if finite:
-        worst, most = max(finite, key=lambda pair: pair[1])
-        if most > ALONE * total:
-            return worst.name, f"{worst.name} alone makes 2^{sign * most:.0f} of it."
-    far = next(layer for layer in reversed(layers) if sign * _log2(layer.gradient or 0.0) > FAR)
-    each = sign * total / len(finite) if finite else math.nan
-    return (
-        far.name,
-        f"Every layer multiplies it by about {2**each:.2g}; beyond {far.name} too little or too much is left.",
-    )
+
+def _beyond(logs: Sequence[tuple[Layer, float]], sign: int, verdict: Verdict, will: str) -> Judgement | None:
+    """Where the gradient's variance is beyond 2^(sign FAR): the layer across which it changes most, if it stands out;
+    else the farthest, and how even the change is. A gradient crosses a layer's weight to be that of the layer below."""
+    far, value = max(logs, key=lambda pair: sign * pair[1])
+    if sign * value < FAR:
+        return None
+    words = f"gradient variance {_power(value)} at {far.name}: it will {will}."
+    steps = [(above, sign * (low - high)) for (_, low), (above, high) in pairwise(logs) if math.isfinite(low - high)]
+    worst, most = max(steps, key=lambda pair: pair[1], default=(far, math.inf))
+    if most > ALONE * sum(step for _, step in steps):
+        return Judgement(
+            verdict, f"{words} {worst.name} alone makes 2^{sign * most:.0f} of it.", worst.name, (worst.name,)
+        )
+    beyond = tuple(layer.name for layer, log in logs if sign * log >= FAR)
+    each = 2 ** (sign * sum(step for _, step in steps) / len(steps))
+    return Judgement(verdict, f"{words} Each layer multiplies it by about {each:.2g}.", far.name, beyond)
 
 
 def _log2(value: float) -> float:

@@ -119,8 +119,8 @@ def _layers(ops: Sequence[Op], signals: Sequence[Signal]) -> list[Layer]:
             width = op.fan_out
         elif isinstance(op, Act):
             if mine is not None:
-                shares = {"dead": dead(op.option, x.square), "saturated": saturated(op.option, x.square)}
-                layers[mine] = replace(layers[mine], mean=out.mean, after=out.square, **shares)
+                without, little = dead(op.option, x.square), saturated(op.option, x.square)
+                layers[mine] = replace(layers[mine], mean=out.mean, after=out.square, dead=without, saturated=little)
             kind = {"identity": "linear", "relu": "relu"}.get(op.option["name"])
             spread = None if spread is None or kind is None else spread + math.log1p((KURTOSIS[kind] - 1) / width)
         else:
@@ -136,8 +136,8 @@ def _layer(op: Dense, out: Signal, scatter: float | None) -> Layer:
     rows, std = op.rows or op.fan_out, math.sqrt(op.weight_variance)
     edges = [std * (math.sqrt(op.fan_in) + sign * math.sqrt(rows)) for sign in (1, -1)]
     greatest, least = [op.singular] * 2 if op.singular is not None else [abs(edge) for edge in edges]
-    shares = {"correlation": out.correlation, "greatest": greatest, "least": least}
-    return Layer(op.name, out.square, 0.0, out.square, None, 0.0, scatter, **shares)
+    ends = {"greatest": greatest, "least": least}
+    return Layer(op.name, out.square, 0.0, out.square, None, 0.0, scatter, out.correlation, 0.0, **ends)
 
 
 def _judge(ops: Sequence[Op], layers: Sequence[Layer], square: float, stopped: str | None) -> tuple[Verdict, str]:

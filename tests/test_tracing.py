@@ -1,0 +1,186 @@
+"""Theory through nets that are no chains: sums, norms, scales, recurrences, against many drawn nets; where it stops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor, nn
+
+import initlab
+import initlab.acts
+import initlab.archs
+from initlab import theory
+from initlab.probing import probe
+from initlab.specs import ACTS, ARCHS
+
+SEEDS, WIDTH, CONFIDENCE = 24, 192, 0.99
+
+
+class Cell(nn.Module):
+    """h' = act(W h + U x), unrolled over the steps of x [B, T, inputs]; the last one is read out."""
+
+    def __init__(self, act: nn.Module) -> None:
+        super().__init__()
+        self.state, self.given = nn.Linear(WIDTH, WIDTH), nn.Linear(16, WIDTH, bias=False)
+        self.act, self.readout = act, nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = x.new_zeros(len(x), WIDTH)
+        for t in range(x.shape[1]):
+            h = self.act(self.state(h) + self.given(x[:, t]))
+        return self.readout(h)
+
+
+class Products(nn.Module):
+    """Weights as parameters, multiplied by hand; a scaled branch; a constant that is added to all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = (nn.Parameter(torch.empty(WIDTH, WIDTH)) for _ in range(2))
+        self.where = nn.Parameter(torch.full((WIDTH,), 0.5))
+        self.scale = nn.Parameter(torch.tensor(0.3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = x @ self.first.T + self.where
+        return h + self.scale * torch.tanh(h) @ self.second.T
+
+
+def built(act: str, **fields: Any) -> nn.Module:
+    option = ACTS.typed({"name": act})
+    return ARCHS.build(ARCHS.typed(fields), (WIDTH,), WIDTH, lambda: ACTS.build(option))
+
+
+def layer_normed() -> nn.Module:
+    layers: list[nn.Module] = []
+    for _ in range(2):
+        layers += [nn.Linear(WIDTH, WIDTH), nn.LayerNorm(WIDTH), nn.ReLU(), nn.Dropout(0.2)]
+    return nn.Sequential(*layers, nn.Linear(WIDTH, WIDTH))
+
+
+NETS: dict[str, tuple[Any, str, dict[str, Any], tuple[int, ...]]] = {
+    "residual": (lambda: built("relu", name="resmlp", depth=3, width=WIDTH), "relu", {}, (1, WIDTH)),
+    "residual tanh": (lambda: built("tanh", name="resmlp", depth=3, width=WIDTH), "tanh", {}, (1, WIDTH)),
+    "scaled": (lambda: built("relu", name="resmlp", depth=3, width=WIDTH, residual="scale"), "relu", {}, (1, WIDTH)),
+    "layer norm": (layer_normed, "relu", {}, (1, WIDTH)),
+    "normed residual": (
+        lambda: built("relu", name="resmlp", depth=3, width=WIDTH, norm="layer"),
+        "relu",
+        {},
+        (1, WIDTH),
+    ),
+    "recurrent": (lambda: Cell(nn.Tanh()), "tanh", {"bias": "normal", "bias_value": 0.2}, (1, 4, 16)),
+    "products": (Products, "tanh", {"gain": 1.0}, (1, WIDTH)),
+}
+
+
+def measured(net: nn.Module, x: Tensor, act: str, fields: dict[str, Any], seeds: int) -> list[Any]:
+    found = []
+    for seed in range(seeds):
+        initlab.initialize(net, "kaiming", act=act, seed=seed, **fields)
+        found.append(probe(net, x, full=False).layers)
+    return found
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_signal_and_gradient_through_joins(name: str) -> None:
+    """Each layer's q and gradient, the mean over 24 nets, within the 99 % Bonferroni band over all these nets."""
+    make, act, fields, shape = NETS[name]
+    net = make().double()
+    rng = np.random.default_rng(0)
+    x = torch.from_numpy(rng.normal(size=(8, *shape[1:])))
+    x = x / x.square().mean(-1, keepdim=True).sqrt()
+    expected = initlab.trace(net, "kaiming", act=act, data=x, **fields)
+    assert expected.stopped is None
+    found = measured(net, x, act, fields, SEEDS)
+    assert [layer.name.split("@")[0] for layer in found[0]] == [layer.name for layer in expected.layers]
+    for quantity in ("q", "gradient"):
+        values = np.log([[getattr(layer, quantity) or 1e-300 for layer in run] for run in found])
+        want = np.array([getattr(layer, quantity) for layer in expected.layers])
+        kept = want > 1e-200  # the state before the first step is 0
+        values, want = values[:, kept], np.log(want[kept])
+        # E ln q is below ln E q by half its variance
+        deviation = values.mean(0) + values.var(0, ddof=1) / 2 - want
+        error = np.sqrt(values.var(0, ddof=1) / SEEDS + values.var(0, ddof=1) ** 2 / 2 / (SEEDS - 1))
+        band = stats.t.ppf(1 - (1 - CONFIDENCE) / 2 / (2 * len(NETS) * len(want)), SEEDS - 1)
+        error = np.maximum(error, 1e-12)
+        assert (np.abs(deviation) < band * error + 1e-9).all(), (name, quantity)
+
+
+def test_a_likeness_of_two_inputs_is_followed_too() -> None:
+    """Through residual blocks: the mean cosine of rows whose directions all have the same one."""
+    net = built("relu", name="resmlp", depth=3, width=WIDTH).double()
+    x = torch.from_numpy(np.random.default_rng(0).normal(size=(8, WIDTH)))
+    x = torch.linalg.qr(x.T).Q.T + 0.5 * x.mean(0) / x.mean(0).norm()
+    expected = initlab.trace(net, "kaiming", data=x).layers
+    found = measured(net, x, "relu", {}, SEEDS)
+    cosines = np.array([[layer.correlation for layer in run] for run in found])
+    assert cosines.mean(0) == pytest.approx([layer.correlation for layer in expected], abs=0.02)
+
+
+def test_a_batch_norm_makes_gradients_grow() -> None:
+    """By pi / (pi - 1) a layer, in ReLU nets and large batches (Yang et al. 2019, arXiv:1902.08129)."""
+    ops: list[theory.Op] = [theory.Dense("first", 100, 100, 2 / 100)]
+    for i in range(20):
+        ops += [theory.Norm(batch=True), theory.Act({"name": "relu"}), theory.Dense(f"fc{i}", 100, 100, 2 / 100)]
+    layers = theory.trace(ops, 1.0, 0.3).layers
+    assert layers[5].gradient and layers[6].gradient
+    assert layers[5].gradient / layers[6].gradient == pytest.approx(np.pi / (np.pi - 1), rel=2e-3)
+
+
+def test_residual_blocks_grow_threefold() -> None:
+    """h + W relu(V h) under He: q is tripled by a block; scaled by 1 / sqrt(L) it grows to (1 + 2 / L)^L."""
+    ops: list[theory.Op] = [theory.Dense("stem", 64, 64, 1 / 64)]
+    scaled = list(ops)
+    for _ in range(10):
+        branch = [theory.Dense("a", 64, 64, 2 / 64), theory.Act({"name": "relu"}), theory.Dense("b", 64, 64, 2 / 64)]
+        ops += [*branch, theory.Add(len(ops) - 1)]
+        scaled += [*branch, theory.Scale(10**-0.5), theory.Add(len(scaled) - 1)]
+    for chain, growth in ((ops, 3.0**10), (scaled, 1.2**10)):
+        layers = theory.trace([*chain, theory.Dense("readout", 64, 64, 1 / 64)], 1.0).layers
+        assert layers[-1].q == pytest.approx(growth) and layers[0].gradient == pytest.approx(growth)
+
+
+class Gated(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = (nn.Linear(8, 8) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.c(torch.sigmoid(self.a(x)) * torch.tanh(self.b(x)))
+
+
+STOPS = {
+    "a product": (Gated, 2, "the net: theory has no law for this mul of signals"),
+    "a pool": (
+        lambda: nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.MaxPool1d(2), nn.Linear(4, 2)),
+        1,
+        "2: theory has no law for MaxPool1d",
+    ),
+    "a cell of torch": (lambda: nn.Sequential(nn.Linear(8, 8), nn.RNNCell(8, 8)), 1, "1.weight_ih"),
+}
+
+
+@pytest.mark.parametrize("name", STOPS)
+def test_it_goes_as_far_as_it_can(name: str) -> None:
+    make, layers, why = STOPS[name]
+    found = initlab.trace(make(), "lecun", data=torch.ones(4, 8))
+    assert len(found.layers) == layers and found.stopped and found.stopped.startswith(why)
+    assert found.verdict == "unknown" and found.stopped in found.reason
+    assert all(layer.q == pytest.approx(1) and layer.gradient is None for layer in found.layers)
+
+
+def test_a_sum_with_itself_stops_it() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(8, 8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.fc(x)
+            return y + y
+
+    assert initlab.trace(Twice(), "lecun", data=torch.ones(4, 8)).stopped == "a sum of signals that are not independent"

@@ -16,12 +16,12 @@ import torch
 from initlab import events
 from initlab.config import Config
 from initlab.datasets import load
+from initlab.disk import write
 from initlab.findings import Probe, as_json
 from initlab.module import StackModule
 from initlab.plan import Plan, Run
 from initlab.portrait import draw, scalars
 from initlab.probing import ROWS, probe
-from initlab.store import write
 
 FILE_NAME = "probe.json"
 

@@ -17,6 +17,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 import initlab.acts  # noqa: F401
 from initlab import theory
+from initlab.adapt import Adapted
 from initlab.apply import law, signals, weight_of
 from initlab.errors import Refused
 from initlab.kinds import CURVES, VIEWS, weight
@@ -179,6 +180,8 @@ class _Laws:
             what = type(node.what).__name__ if isinstance(node.what, nn.Module) else node.function
             return theory.Beyond(f"{layer}: theory has no law for {what}")
         weights = self.law(name)
+        if isinstance(weights, Adapted):
+            return theory.Beyond(f"{name}: its scheme adapts it to data, and theory knows the draw before")
         if weights.mean != 0:
             return theory.Beyond(f"{name}: theory follows weights of mean 0, and theirs is {weights.mean:.4g}")
         bias = next((b for b in self.places.values() if b.weight == name and b.part == "bias"), None)

@@ -285,14 +285,18 @@ def test_verdicts() -> None:
         initlab.initialize(model, init, act=act, **fields)
         return probe(model, x, init=init, act=act, **fields)
 
-    assert verdict(4, "kaiming").verdict == "trains"
+    good = verdict(4, "kaiming")
+    assert good.verdict == "trains" and good.trouble is None and good.risk < 1 and good.chance > 0.9
     lost = verdict(40, "xavier")
-    assert lost.verdict == "vanishes" and lost.trouble == lost.troubled[0] == "0"
+    assert lost.verdict == "vanishes" and lost.trouble == lost.troubled[0] == "0" and lost.chance < 1e-3
     assert "Each layer multiplies it by about 0.4" in lost.reason or "by about 0.5" in lost.reason
     assert verdict(30, "kaiming", gain=3.0).verdict == "explodes"
     far = verdict(30, "kaiming", gain=1e3)
     assert far.verdict == "explodes" and far.trouble is not None and f"not finite at {far.trouble}" in far.reason
-    assert verdict(40, "kaiming", "tanh", gain=0.99, bias="normal", bias_value=0.3).verdict in ("stalls", "vanishes")
+    merged = verdict(12, "kaiming", "relu", gain=1.0, bias="normal", bias_value=1.0)
+    assert (
+        merged.verdict == "stalls" and merged.trouble == merged.troubled[0] and "effective rank of 1." in merged.reason
+    )
     silent = verdict(3, "kaiming", bias="constant", bias_value=-100.0)
     assert silent.verdict == "vanishes" and "no unit of 0 passes a gradient" in silent.reason
 

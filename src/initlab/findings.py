@@ -57,10 +57,11 @@ class Layer:
 class Probe:
     """What was measured on ``rows`` rows; what theory expects, as far as it goes; what follows from the former.
 
-    ``loss`` at init and ``loss_expected`` of logits of that variance without knowledge of the classes; ``jacobian`` of
-    the input-output Jacobian's singular values; ``curvature`` g'Hg / g'g along the gradient, whose 2 / curvature is the
-    largest learning rate at which a small step along it goes down. ``trouble`` is the layer that is at fault, or where
-    it is worst, ``troubled`` all that it is beyond bounds in.
+    ``square``, ``correlation`` and ``rank`` are the input's. ``loss`` at init and ``loss_expected`` of logits of that
+    variance without knowledge of the classes; ``jacobian`` of the input-output Jacobian's singular values;
+    ``curvature`` u'Hu along the unit gradient u, so that 2 / curvature is the largest learning rate at which a small
+    step goes down. ``risk`` is 1 at the verdict's threshold, ``chance`` that of training; ``trouble`` the layer that is
+    at fault, or where it is worst, ``troubled`` all that are beyond a bound.
     """
 
     layers: tuple[Layer, ...]
@@ -68,6 +69,7 @@ class Probe:
     outputs: int
     square: float
     correlation: float
+    rank: float
     loss: float | None
     loss_expected: float | None
     predicted: Trace | None
@@ -75,6 +77,8 @@ class Probe:
     curvature: float | None = None
     verdict: Verdict = "unknown"
     reason: str = ""
+    risk: float = math.nan
+    chance: float = math.nan
     trouble: str | None = None
     troubled: tuple[str, ...] = ()
 

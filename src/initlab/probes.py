@@ -15,8 +15,9 @@ import torch
 
 from initlab import events
 from initlab.config import Config
-from initlab.datasets import load
+from initlab.datasets import Data, load
 from initlab.disk import write
+from initlab.errors import Refused
 from initlab.findings import Probe, as_json
 from initlab.module import StackModule
 from initlab.plan import Plan, Run
@@ -31,33 +32,40 @@ def of_plan(plan: Plan) -> Iterator[tuple[Run, Probe, torch.nn.Module]]:
     for stack in plan.stacks:
         module = StackModule([run.config for run in stack.runs], load(stack.config["dataset"]))
         module.prepare()
-        for run, net in zip(stack.runs, nets(module), strict=True):
-            yield run, of_run(module, net, run.config), net
+        for lane, run in enumerate(stack.runs):
+            if traceback := module.raised.get(lane):
+                raise Refused(f"{run.name}: {traceback.strip().splitlines()[-1]}")
+            net = net_of(module, lane)
+            yield run, of_net(net, run.config, module.data), net
 
 
-def nets(module: StackModule) -> Iterator[torch.nn.Module]:
-    """The net of each run of a prepared stack, with the run's own tensors."""
-    for r in range(len(module.configs)):
-        net = copy.deepcopy(module.program.net)
-        tensors = {**module.state.params, **module.state.buffers}
-        net.load_state_dict({name: tensor[r] for name, tensor in tensors.items()}, strict=False)
-        yield net
+def of_lane(module: StackModule, lane: int) -> bytes:
+    """The content of probe.json of a prepared stack's run, before its first update."""
+    return _json(of_net(net_of(module, lane), module.configs[lane], module.data))
 
 
-def of_run(module: StackModule, net: torch.nn.Module, config: Config, full: bool = True) -> Probe:
-    """The probe of one run's net on the first rows of its training part."""
-    part = module.data.train
+def net_of(module: StackModule, lane: int) -> torch.nn.Module:
+    """A run's net, with its own tensors."""
+    net = copy.deepcopy(module.program.net)
+    tensors = {**module.state.params, **module.state.buffers}
+    net.load_state_dict({name: tensor[lane] for name, tensor in tensors.items()}, strict=False)
+    return net
+
+
+def of_net(net: torch.nn.Module, config: Config, data: Data) -> Probe:
+    """The probe of a run's net on the first rows of its training part."""
+    part = data.train
     x, y = torch.tensor(part.x[:ROWS]), torch.tensor(part.y[:ROWS])
     parameter = next(net.parameters())
     x, y = (t.to(parameter.device, parameter.dtype if t.is_floating_point() else t.dtype) for t in (x, y))
     scheme = {name: value for name, value in config["init"].items() if name != "name"}
-    return probe(net, (x, y), init=config["init"]["name"], act=config["act"], full=full, **scheme)
+    return probe(net, (x, y), init=config["init"]["name"], act=config["act"], **scheme)
 
 
 def keep(found: Probe, folder: Path, title: str) -> str | None:
     """Write a probe into a folder; None, or why there is no figure."""
     folder.mkdir(parents=True, exist_ok=True)
-    write(folder / FILE_NAME, json.dumps(as_json(found), indent=1).encode())
+    write(folder / FILE_NAME, _json(found))
     for name, layers in scalars(found).items():
         path = folder / name / events.FILE_NAME
         path.parent.mkdir(exist_ok=True)
@@ -68,3 +76,7 @@ def keep(found: Probe, folder: Path, title: str) -> str | None:
     except ImportError as missing:
         return f"no figure: {missing}. It is drawn with matplotlib: pip install 'initlab[report]'."
     return None
+
+
+def _json(found: Probe) -> bytes:
+    return json.dumps(as_json(found), indent=1).encode()

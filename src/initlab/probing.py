@@ -74,13 +74,14 @@ def probe(
         watch.listen(out, loss)
         whole = _whole(model, watch, x, out, loss) if full else {}
     layers = tuple(watch.measured(full))
-    logits = out.detach().double().flatten(0, -2)
+    likeness, logits = cosines(x), out.detach().double().flatten(0, -2)
     found = Probe(
         layers,
         rows=len(x),
         outputs=out.shape[-1],
         square=float(x.detach().double().square().mean()),
-        correlation=mean_cosine(cosines(x)),
+        correlation=mean_cosine(likeness),
+        rank=effective_rank(likeness),
         loss=None if loss is None else float(loss.detach()),
         loss_expected=_expected(y, logits),
         predicted=None if init is None else trace(model, init, act=act, data=x.detach(), **fields),

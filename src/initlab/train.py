@@ -16,7 +16,7 @@ import lightning as L
 import torch
 from safetensors.torch import save
 
-from initlab import disk, events, interrupts, results
+from initlab import disk, events, interrupts, probes, results
 from initlab.apply import check as check_net
 from initlab.apply import unmatched
 from initlab.checkpoint import Checkpoint, packed, unpacked
@@ -124,6 +124,8 @@ class Training:
             if told := self.module.adapted.get(lane):
                 content = json.dumps({"schema": 1, "adapted": told}, indent=1)
                 disk.write(self.store.run_folder(run) / "adapted.json", content.encode())
+            if self.store.plan.options["probe"] and self.module.state.t == 0:
+                disk.write(self.store.run_folder(run) / probes.FILE_NAME, probes.of_lane(self.module, lane))
         if self.module.refusal is not None:
             name = self.stack.config["arch"]["name"]
             self.progress.say(f"  arch={name} cannot be stacked, trained one by one: {self.module.refusal}")

@@ -72,5 +72,6 @@ SWEEP = {
     "checkpoint_every": Field(30.0, Number(ge=0), "seconds between the checkpoints of a stack while it trains"),
     "retry": Field(None, OneOf((None, "failed")), "failed: train the runs that failed again"),
     "max_runs": Field(10_000, Integer(1), "more are refused"),
+    "probe": Field(False, Boolean(), "measure each run's net before training: runs/<name>/probe.json"),
     "stack_width": Field(64, Integer(1), "runs trained as one program, at most"),
 }

@@ -16,7 +16,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from functools import cache
+from typing import Any, Literal
 
 from initlab.errors import Refused
 from initlab.theory.finite import KURTOSIS
@@ -173,7 +174,13 @@ def _reach(ops: Sequence[Op]) -> tuple[float, float] | None:
     if len(laws) > 1 or any(act != acts[0] for act in acts):
         return None
     ((weight, bias),) = laws
-    field = MeanField(acts[0], weight, bias)
+    return _depth(tuple(sorted(acts[0].items())), weight, bias)
+
+
+@cache
+def _depth(act: tuple[tuple[str, Any], ...], weight: float, bias: float) -> tuple[float, float] | None:
+    """chi and 6 xi_c; once for a law, as the runs of a sweep ask again and again."""
+    field = MeanField(dict(act), weight, bias)
     try:
         return field.chi(field.fixed_point()), DEPTHS * field.correlation_depth()
     except Refused:

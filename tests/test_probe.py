@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import random
+import sys
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import initlab
-from initlab import theory
+from initlab import command, events, probe_command, theory
 from initlab.errors import Refused
 from initlab.findings import as_json
 from initlab.portrait import draw, scalars, table
@@ -334,3 +335,48 @@ def test_scalars_over_layers() -> None:
     assert len(told["measured"]) == len(told["predicted"]) == 3
     assert told["measured"][0]["signal/q"] == found.layers[0].q
     assert found.predicted and told["predicted"][0]["signal/gradient"] == found.predicted.layers[0].gradient
+
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a single run a table, a figure, the data and the scalars; what it probes is what would be trained."""
+    monkeypatch.chdir(tmp_path)
+    words = ["arch.depth=30", "init=xavier", "act=relu", "arch.width=32"]
+    said = "\n".join(probe_command.run(ROOT, words, multirun=False))
+    (folder,) = (tmp_path / "outputs").glob("probe-*/*")
+    told = json.loads((folder / "probe.json").read_text())
+    assert told["verdict"] == "vanishes" and told["trouble"] == "fc1" and len(told["layers"]) == 31
+    assert "vanishes. gradient variance at fc1 2^-" in said and "\n> fc1 " in said and "1 probed in" in said
+    assert {f.name for f in folder.iterdir()} == {"probe.json", "probe.svg", "probe.png", "measured", "predicted"}
+    scalars = events.read(folder / "measured" / events.FILE_NAME)
+    assert [step for step, _ in scalars["signal/q"]] == list(range(1, 32))
+    assert scalars["signal/gradient"][0][1] == pytest.approx(told["layers"][0]["gradient"])
+
+
+def test_a_grid_and_words_without_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    said = "\n".join(probe_command.run(ROOT, ["init=xavier,kaiming", "arch.depth=2,3"], multirun=True))
+    assert said.count(": trains.") == 4 and "4 probed in" in said
+    assert "It is drawn with matplotlib: pip install 'initlab[report]'" in said
+    assert len(list((tmp_path / "outputs").glob("probe-*/*/probe.json"))) == 4
+    with pytest.raises(Refused, match="init=xaveir"):
+        list(probe_command.run(ROOT, ["init=xaveir"], multirun=False))
+
+
+def test_a_sweep_keeps_its_probes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside each run's outcome, equal to a probe of the run alone, and without a trace in its numbers."""
+    monkeypatch.chdir(tmp_path)
+    words = ["-m", "init=xavier,kaiming", "arch.depth=2", "arch.width=8", "trainer.max_steps=3"]
+    for folder, probed in (("with", "true"), ("without", "false")):
+        assert command.main(ROOT, [*words, f"sweep.probe={probed}", f"hydra.sweep.dir={folder}"]) == 0
+    for name in ("init=xavier", "init=kaiming"):
+        runs = [tmp_path / folder / "runs" / name for folder in ("with", "without")]
+        results = [json.loads((run / "result.json").read_text()) for run in runs]
+        assert results[0]["final"] == results[1]["final"] and results[0]["key"] == results[1]["key"]
+        assert [(run / "probe.json").exists() for run in runs] == [True, False]
+    list(probe_command.run(ROOT, [*words[2:], "init=kaiming", "hydra.run.dir=alone"], multirun=False))
+    (alone,) = tmp_path.glob("probe-alone/*/probe.json")
+    assert json.loads(alone.read_text()) == json.loads((tmp_path / "with/runs/init=kaiming/probe.json").read_text())

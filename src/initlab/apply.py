@@ -16,7 +16,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-import initlab.inits
+import initlab.attention
+import initlab.branches
 import initlab.learned
 import initlab.recurrent  # noqa: F401  (the functions join the registry)
 from initlab.errors import Refused

@@ -217,7 +217,7 @@ def identity(weight: Weight, *, gain: Gain) -> Law:
     """
     g = gain_of(gain, weight.act, 1.0)
     rows, _ = block(weight)
-    return at_centre(weight, _repeated(weight, g * torch.eye(rows, weight.shape[1], dtype=torch.float64), g))
+    return at_centre(weight, repeated(weight, g * torch.eye(rows, weight.shape[1], dtype=torch.float64), g))
 
 
 @INITS.register("hadamard")
@@ -229,13 +229,13 @@ def hadamard(weight: Weight) -> Law:
     """
     rows, columns = block(weight)[0], weight.shape[1]
     if rows <= columns:
-        return at_centre(weight, _repeated(weight, torch.eye(rows, columns, dtype=torch.float64), 1.0))
+        return at_centre(weight, repeated(weight, torch.eye(rows, columns, dtype=torch.float64), 1.0))
     order = (rows - 1).bit_length()
     h = torch.ones(1, 1, dtype=torch.float64)
     for _ in range(order):  # Sylvester's construction
         h = torch.cat([torch.cat([h, h], 1), torch.cat([h, -h], 1)])
     cut = h[:rows, :columns] / 2 ** (order / 2)
-    return at_centre(weight, _repeated(weight, cut, 1.0 if rows == 2**order else None))
+    return at_centre(weight, repeated(weight, cut, 1.0 if rows == 2**order else None))
 
 
 @INITS.register("sparse")
@@ -253,5 +253,6 @@ def sparse(weight: Weight, *, sparsity: float, std: float, per: Literal["input",
     return Sparse(zeros, length, std, per == "unit")
 
 
-def _repeated(weight: Weight, matrix: Tensor, singular: float | None) -> Fixed:
+def repeated(weight: Weight, matrix: Tensor, singular: float | None) -> Fixed:
+    """The same matrix for each block."""
     return Fixed(matrix.repeat(weight.parts * weight.groups, 1), singular)

@@ -162,8 +162,9 @@ def _net(
 ) -> Net:
     normed = {"norm": nn.LayerNorm(readout.in_features)} if norm == "layer" else {}
     layers = OrderedDict(stem=stem, blocks=nn.Sequential(*blocks), **normed, **pool, readout=readout)
-    roles = {"stem.embed": reads, "readout": Role("readout")}
-    roles |= {f"stem.{name}": Role("embedding") for name in ("token", "positions") if getattr(stem, name) is not None}
+    roles = {"stem.embed": replace(reads, blocks=len(blocks)), "readout": Role("readout")}
+    embedding = Role("embedding", blocks=len(blocks))
+    roles |= {f"stem.{name}": embedding for name in ("token", "positions") if getattr(stem, name) is not None}
     for i, block in enumerate(blocks):
         roles |= {f"blocks.{i}.{name}": role for name, role in _block_roles(block, i, len(blocks)).items()}
     return Net(layers, roles)

@@ -5,7 +5,8 @@ One file a config group. The functions join in `inits.py`, `acts.py`, `archs.py`
 """
 
 import initlab.specs.init_data
-import initlab.specs.init_recurrent  # noqa: F401  (their schemes join INITS)
+import initlab.specs.init_recurrent
+import initlab.specs.init_roles  # noqa: F401  (their schemes join INITS)
 from initlab.specs.act import ACTS
 from initlab.specs.arch import ARCHS
 from initlab.specs.dataset import DATASETS

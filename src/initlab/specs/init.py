@@ -1,5 +1,5 @@
 """The schemes: fields, defaults, ranges, sources. Their laws are in `inits.py` and `structured.py`; those that look at
-data are in `init_data`.
+data are in `init_data`, those that ask for roles in `init_roles`.
 
 Facts of a scheme: ``assumes``, what its derivation takes for granted; ``libraries``, who else has it and how theirs
 differs; ``symmetric``, if it never tells a layer's units apart; ``critical``, if it asks the theory for the edge of

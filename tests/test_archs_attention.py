@@ -73,7 +73,7 @@ def test_a_vit_is_patches_positions_and_torchs_layers(pool: str) -> None:
     x = draws(3, 2, 4, 6)
     corners = [(row, column) for row in (0, 2) for column in (0, 2, 4)]
     patches = torch.stack([x[:, :, r : r + 2, c : c + 2].flatten(1) for r, c in corners], 1)
-    h = patches @ net.stem.embed.weight.flatten(1).T + net.stem.embed.bias
+    h = patches @ net.stem.embed.conv.weight.flatten(1).T + net.stem.embed.conv.bias
     if pool == "token":
         with torch.no_grad():
             net.stem.token.copy_(draws(12))
@@ -121,7 +121,7 @@ def test_the_projections_have_roles_of_their_own() -> None:
     }
     assert found["blocks.3.branch.fc2.bias"] == Role("hidden", block=3, blocks=4, layer=2, layers=2)
     assert found["stem.token"] == found["stem.positions.weight"] == Role("embedding")
-    assert found["stem.embed.weight"] == Role("input")
+    assert found["stem.embed.conv.weight"] == Role("input")
 
 
 @pytest.mark.parametrize(

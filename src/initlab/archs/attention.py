@@ -78,14 +78,15 @@ class Sinusoids(nn.Module):
         self.register_buffer("weight", waves, persistent=False)
 
 
-class Patches(nn.Conv2d):
+class Patches(nn.Module):
     """[B, C, H, W] -> [B, N, width]: each patch flattened and projected, which is a convolution without overlap."""
 
     def __init__(self, channels: int, width: int, patch: int) -> None:
-        super().__init__(channels, width, patch, patch)
+        super().__init__()
+        self.conv = nn.Conv2d(channels, width, patch, patch)
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x).flatten(-2).mT
+        return self.conv(x).flatten(-2).mT
 
 
 class Pool(nn.Module):
@@ -118,7 +119,7 @@ def vit(
     length = vit_patches({"patch": patch}, features)
     stem = Embedded(Patches(features[0], width, patch), length, width, "learned", token=pool == "token")
     blocks = _blocks(depth, width, heads, ratio, norm, residual, act)
-    return _net(stem, Role("input"), blocks, {"pool": Pool(pool)}, norm, nn.Linear(width, outputs))
+    return _net(stem, {"stem.embed.conv": Role("input")}, blocks, {"pool": Pool(pool)}, norm, nn.Linear(width, outputs))
 
 
 @ARCHS.register("transformer")
@@ -142,7 +143,7 @@ def transformer(
     length = sequence({"name": "transformer"}, features)
     stem = Embedded(nn.Linear(features[1], width, bias=False), length, width, positions, token=False)
     blocks = _blocks(depth, width, heads, ratio, norm, residual, act)
-    return _net(stem, Role("embedding"), blocks, {}, norm, nn.Linear(width, outputs))
+    return _net(stem, {"stem.embed": Role("embedding")}, blocks, {}, norm, nn.Linear(width, outputs))
 
 
 def _blocks(depth: int, width: int, heads: int, ratio: int, norm: str, residual: str, act: Act) -> list[Block]:
@@ -158,11 +159,16 @@ def _blocks(depth: int, width: int, heads: int, ratio: int, norm: str, residual:
 
 
 def _net(
-    stem: Embedded, reads: Role, blocks: list[Block], pool: Mapping[str, nn.Module], norm: str, readout: nn.Linear
+    stem: Embedded,
+    reads: Mapping[str, Role],
+    blocks: list[Block],
+    pool: Mapping[str, nn.Module],
+    norm: str,
+    readout: nn.Linear,
 ) -> Net:
     normed = {"norm": nn.LayerNorm(readout.in_features)} if norm == "layer" else {}
     layers = OrderedDict(stem=stem, blocks=nn.Sequential(*blocks), **normed, **pool, readout=readout)
-    roles = {"stem.embed": replace(reads, blocks=len(blocks)), "readout": Role("readout")}
+    roles = {name: replace(role, blocks=len(blocks)) for name, role in reads.items()} | {"readout": Role("readout")}
     embedding = Role("embedding", blocks=len(blocks))
     roles |= {f"stem.{name}": embedding for name in ("token", "positions") if getattr(stem, name) is not None}
     for i, block in enumerate(blocks):

@@ -13,7 +13,6 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from initlab.archs.plain import Act, Net
 from initlab.roles import Role
@@ -44,11 +43,11 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         gates = [getattr(self, name) for name in (*self.gates, self.candidate)]
-        weight, bias = (torch.cat([getattr(gate.inward, leaf) for gate in gates]) for leaf in ("weight", "bias"))
+        inwards = torch.cat([gate.inward(x) for gate in gates], -1)
         recurrent = torch.cat([gate.recurrent.weight for gate in gates]).mT
         h = memory = x.new_zeros(*x.shape[:-2], self.width)
         states = []
-        for inward in F.linear(x, weight, bias).unbind(-2):
+        for inward in inwards.unbind(-2):
             h, memory = self.advance(inward, h @ recurrent, h, memory)
             states.append(h)
         return torch.stack(states, -2)

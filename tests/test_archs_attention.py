@@ -120,8 +120,8 @@ def test_the_projections_have_roles_of_their_own() -> None:
         "output": Role("attention_output", layer=2, **place),
     }
     assert found["blocks.3.branch.fc2.bias"] == Role("hidden", block=3, blocks=4, layer=2, layers=2)
-    assert found["stem.token"] == found["stem.positions.weight"] == Role("embedding")
-    assert found["stem.embed.conv.weight"] == Role("input")
+    assert found["stem.token"] == found["stem.positions.weight"] == Role("embedding", blocks=4)
+    assert found["stem.embed.conv.weight"] == Role("input", blocks=4)
 
 
 @pytest.mark.parametrize(

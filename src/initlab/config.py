@@ -25,7 +25,7 @@ SCHEMA = 1
 # What a run's numbers do not depend on, besides how the sweep is organised: where it runs, what is written, and where
 # its data lie, as their fingerprint says what they are.
 UNKEYED = {
-    "trainer": ("accelerator", "log_every_n_steps", "save_weights"),
+    "trainer": ("accelerator", "log_every_n_steps", "probe_every", "save_weights"),
     "dataset": ("root", "path", "data_home"),
 }
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules import activation as activations
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.dropout import _DropoutNd
@@ -76,3 +76,11 @@ def passes_on(node: Node) -> bool:
     if isinstance(node.what, nn.Module):
         return isinstance(node.what, (nn.Identity, nn.Flatten, nn.Unflatten, _DropoutNd, *NORMS))
     return node.function in VIEWS | {"add", "mul", "sub", "div", "layer_norm", "batch_norm", "group_norm", "dropout"}
+
+
+def slope(call: Callable[[Tensor], Any], x: Tensor) -> Tensor:
+    """The derivative of an elementwise call, at each place."""
+    z = x.detach().clone().requires_grad_()
+    with torch.enable_grad():
+        out = call(z * 1.0)  # a call in place would change a leaf
+    return torch.autograd.grad(out.sum(), z)[0]

@@ -33,6 +33,7 @@ from initlab.curves import Curves
 from initlab.datasets import Data
 from initlab.initial import initial
 from initlab.optimizers import Hyper, Optimizer
+from initlab.signals import signals
 from initlab.specs import ACTS, ARCHS, OPTIMIZERS, PER_RUN
 from initlab.step import Program, State, evaluate, refusal, start, step
 from initlab.streams import permutation
@@ -92,6 +93,7 @@ class StackModule(L.LightningModule):
         self.batches = len(data.train.x) // self.batch_size
         self.steps: int = shared["trainer"]["max_steps"] or shared["trainer"]["max_epochs"] * self.batches
         self.log_every: int = shared["trainer"]["log_every_n_steps"]
+        self.probe_every: int = shared["trainer"]["probe_every"]
         self.curves = Curves(resumed.curves if resumed else None)
         self.initial_hashes: list[str] = resumed.hashes if resumed else []
         self.adapted: dict[int, list[Told]] = {}  # what the schemes that look at data did, by lane
@@ -206,7 +208,11 @@ class StackModule(L.LightningModule):
     def training_step(self, chunk: Chunk, _: int) -> None:
         for i in range(chunk.first, chunk.first + chunk.batches):
             x, y = self._batch(i)
-            self.state, losses = step(self.program, self.state, x, y)
+            before = self.state
+            self.state, losses = step(self.program, before, x, y)
+            if self.probe_every and self.state.t % self.probe_every == 0:
+                for metric, values in signals(self.program, before, self.state, x, y).items():
+                    self._keep(metric, values)
             if self.state.t % self.log_every == 0 or self.state.t == 1:
                 self._keep("train/loss", losses)
             if self.stop():

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from initlab import theory
 from initlab.errors import Refused
 from initlab.findings import Layer, Probe, Spread
-from initlab.kinds import is_activation, passes_on, weight
+from initlab.kinds import is_activation, passes_on, slope, weight
 from initlab.recording import Node, Recorder, untouched
 from initlab.spectra import (
     cosines,
@@ -34,6 +34,7 @@ from initlab.spectra import (
     of_matrix,
     twice_differentiable,
 )
+from initlab.step import loss as loss_of
 from initlab.streams import uniforms
 from initlab.tracing import trace
 from initlab.verdicts import judge
@@ -70,7 +71,11 @@ def probe(
             out = _tensor(model(x))
         if not watch.layers:
             raise Refused("probe: the net has no layer with a weight.")
-        loss = None if y is None else _loss(out, y)
+        loss = (
+            None
+            if y is None
+            else loss_of("regression" if y.is_floating_point() else "classification", out[None], y[None])[0]
+        )
         watch.listen(out, loss)
         whole = _whole(model, watch, x, out, loss) if full else {}
     layers = tuple(watch.measured(full))
@@ -174,23 +179,15 @@ def _moments(out: Tensor) -> dict[str, float]:
 def _slopes(call: Callable[[Tensor], Any], x: Tensor) -> dict[str, float]:
     """Shares of dead and saturated slopes, and of units that are dead for every row; a unit is a channel of an image,
     else the last dimension."""
-    slope = _slope(call, x)
-    steepest = max(float(_slope(call, torch.full_like(x[:1], at)).abs().max()) for at in (-1.0, 0.0, 1.0))
-    dead = slope == 0
+    at_place = slope(call, x)
+    steepest = max(float(slope(call, torch.full_like(x[:1], at)).abs().max()) for at in (-1.0, 0.0, 1.0))
+    dead = at_place == 0
     units = dead.movedim(1 if x.dim() == 4 else -1, 0).flatten(1).all(1)
     return {
         "dead": float(dead.double().mean()),
-        "saturated": float((slope.abs() < SATURATED * steepest).double().mean()),
+        "saturated": float((at_place.abs() < SATURATED * steepest).double().mean()),
         "silent": float(units.double().mean()),
     }
-
-
-def _slope(call: Callable[[Tensor], Any], x: Tensor) -> Tensor:
-    """The derivative of an elementwise call, at each place."""
-    z = x.clone().requires_grad_()
-    with torch.enable_grad():
-        out = call(z * 1.0)  # a call in place would change a leaf
-    return torch.autograd.grad(out.sum(), z)[0]
 
 
 def _tensor(out: Any) -> Tensor:
@@ -202,11 +199,8 @@ def _tensor(out: Any) -> Tensor:
     return first
 
 
-def _loss(out: Tensor, y: Tensor) -> Tensor:
-    """Cross-entropy in nats for classes, else the mean squared error."""
-    if y.is_floating_point():
-        return (out - y).square().mean()
-    return nn.functional.cross_entropy(out.flatten(0, -2), y.flatten())
+def _task(y: Tensor) -> str:
+    return "regression" if y.is_floating_point() else "classification"
 
 
 def _expected(y: Tensor | None, logits: Tensor) -> float | None:

@@ -26,7 +26,9 @@ def ended(
     lanes = enumerate(zip(module.live, runs, strict=True))
     records = [_record(i, lane, run, part, module, curves) for i, (lane, run) in lanes]
     for i in diverged[module.live].nonzero()[0]:  # its lane was frozen at the last finite weights, and measured on
-        records[i]["diverged"]["last"] = {m: _finite(s.values[i, -1]) for m, s in measured.items() if m != "train/loss"}
+        records[i]["diverged"]["last"] = {
+            m: _finite(s.values[i, -1]) for m, s in measured.items() if m != "train/loss" and not _signal(m)
+        }
     return [record | {"seconds": round(seconds, 4)} for record in records], curves
 
 
@@ -43,7 +45,7 @@ def _record(i: int, lane: int, run: Run, part: str, module: StackModule, curves:
     steps = step - 1 if step else module.state.t
     record = _base(run) | {
         "status": "diverged" if step else "done",
-        "final": {metric: _finite(series.values[i, -1]) for metric, series in curves.items()},
+        "final": {metric: _finite(series.values[i, -1]) for metric, series in curves.items() if not _signal(metric)},
         "best": {m: _best(m, series.values[i], module.data) for m, series in curves.items() if m.startswith("val/")},
         "steps": steps,
         "samples": steps * module.batch_size,
@@ -79,3 +81,8 @@ def _best(metric: str, values: NDArray[Any], data: Data) -> float | None:
 
 def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
+
+
+def _signal(metric: str) -> bool:
+    """Of a layer, and no outcome."""
+    return metric.startswith("signal/")

@@ -96,7 +96,7 @@ def forward(
         out, after = vmap(one, in_dims=(0, 0, None if shared else 0))(params, buffers, x)
         return out, after
     lanes = range(next(iter(params.values())).shape[0])
-    each = [one(_lane(params, r), _lane(buffers, r), x if shared else x[r]) for r in lanes]
+    each = [one(lane(params, r), lane(buffers, r), x if shared else x[r]) for r in lanes]
     return torch.stack([out for out, _ in each]), {name: torch.stack([b[name] for _, b in each]) for name in buffers}
 
 
@@ -215,5 +215,6 @@ def _where(good: Tensor, new: Tensor, old: Tensor) -> Tensor:
     return torch.where(_along(good, new.dim()), new, old)
 
 
-def _lane(tensors: Tensors, run: int) -> Tensors:
+def lane(tensors: Tensors, run: int) -> Tensors:
+    """One run's tensors."""
     return {name: tensor[run] for name, tensor in tensors.items()}

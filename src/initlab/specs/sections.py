@@ -61,6 +61,7 @@ TRAINER = {
     "accelerator": Field("auto", OneOf(("auto", "cpu", "gpu")), "auto: a GPU where there is one"),
     "precision": Field("float32", OneOf(("float32", "float64")), "of weights, data and arithmetic"),
     "log_every_n_steps": Field(10, Integer(1), "train/loss is kept at steps 1, n, 2n, ..."),
+    "probe_every": Field(0, Integer(0), "steps between looks at gradients, updates and dead units; 0: none"),
     "save_weights": Field(True, Boolean(), "final weights as safetensors"),
 }
 SWEEP = {

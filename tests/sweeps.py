@@ -62,7 +62,7 @@ def sweep(
 def _record(at: At, outcome: Any, config: Mapping[str, Any]) -> journal.Record:
     name = ",".join(f"{axis}={value}" for axis, value in at.items()) or "only"
     key = hashlib.sha256(json.dumps(_config(at, config), sort_keys=True).encode()).hexdigest()[:16]
-    record = {"key": key, "name": name, "folder": f"runs/{name}", "axes": dict(at), "steps": 20, "samples": 640}
+    record = {"key": key, "name": name, "folder": f"runs/{key}", "axes": dict(at), "steps": 20, "samples": 640}
     record |= {"schema": 1, "seconds": 0.5, "ended": 1e9, "data": "d" * 16, "device": "cpu"}
     if outcome == FAILED:
         return record | {"status": "failed", "final": {}, "best": {}, "error": "ValueError: no"}

@@ -5,11 +5,11 @@ Only what a clock says may differ: `ended` and `seconds` of a record, the times 
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tensorboard.compat.proto.event_pb2 import Event
 
 from initlab import events, plan, sweep
@@ -19,18 +19,19 @@ from initlab.plan import Plan
 from initlab.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
-# Two stacks of two runs, two epochs of four batches and half of a third; a point at each step.
-WORDS = ["init=xavier,kaiming", "act=relu,tanh", "dataset=gaussian", "dataset.samples=200", "dataset.batch_size=32"]
-WORDS += ["dataset.features=4", "arch.width=8", "arch.depth=1", "trainer.max_steps=10", "trainer.log_every_n_steps=1"]
-WORDS += ["optimizer=adam", "arch.norm=batch", "trainer.accelerator=cpu", "sweep.checkpoint_every=0"]
+TINY = ["dataset=gaussian", "dataset.samples=200", "dataset.features=4", "dataset.batch_size=32", "arch.width=8"]
+TINY += ["arch.depth=1", "arch.norm=batch", "optimizer=adam", "trainer.log_every_n_steps=1", "trainer.accelerator=cpu"]
+TINY += ["sweep.checkpoint_every=0"]
+# Two stacks of two runs, two epochs of four batches and half of a third.
+SWEEP = ["init=xavier,kaiming", "act=relu,tanh", "trainer.max_steps=10"]
 
 
 class Killed(BaseException):
     """The process ends here, as far as the code under test can tell."""
 
 
-def made(folder: Path, *words: str, base: list[str] = WORDS) -> Plan:
-    return plan.make(Composer(ROOT / "conf"), [*base, f"hydra.sweep.dir={folder}", *words], True)
+def made(folder: Path, *words: str) -> Plan:
+    return plan.make(Composer(ROOT / "conf"), [*TINY, *(words or SWEEP), f"hydra.sweep.dir={folder}"], True)
 
 
 def train(planned: Plan) -> dict[str, int]:
@@ -38,21 +39,23 @@ def train(planned: Plan) -> dict[str, int]:
         return dict(sweep.run(store))
 
 
-def numbers(folder: Path) -> dict[str, Any]:
-    """Everything that a sweep says in its folder, but for what a clock says."""
-    found: dict[str, Any] = {"table": _without_seconds((folder / "results.csv").read_text())}
-    for record in read(folder).records:
+def numbers(folder: Path) -> dict[str, dict[str, Any]]:
+    """By run, everything that the folder says of it, but for what a clock says."""
+    sweep, found = read(folder), {}
+    rows = {row["key"]: row for row in csv.DictReader((folder / "results.csv").read_text().splitlines())}
+    for record in sweep.records:
         place = folder / record["folder"]
         assert json.loads((place / "result.json").read_text()) == record
-        found[record["name"]] = {k: v for k, v in record.items() if k not in ("ended", "seconds")}
-        weights = place / "weights.safetensors"
-        found[f"{record['name']} weights"] = weights.read_bytes() if weights.exists() else None
-        found[f"{record['name']} config"] = (place / "config.yaml").read_text()
-        found[f"{record['name']} events"] = shown(place / events.FILE_NAME)
-    for file in sorted((folder / "curves").iterdir()):
-        with np.load(file) as arrays:
-            kept = [name for name in arrays.files if not name.endswith(".time")]
-            found[file.name] = {name: (arrays[name].dtype.str, arrays[name].tobytes()) for name in kept}
+        found[record["name"]] = {
+            "record": {k: v for k, v in record.items() if k not in ("ended", "seconds")},
+            "row": {k: v for k, v in rows[record["key"]].items() if k != "seconds"},
+            "config": (place / "config.yaml").read_text(),
+            "events": shown(place / events.FILE_NAME),
+        }
+        if record["status"] != "failed":
+            curves = {m: (s.tobytes(), v.tobytes()) for m, (s, v) in sweep.curves(record).items()}
+            weights = (place / "weights.safetensors").read_bytes()
+            found[record["name"]] |= {"curves": curves, "weights": weights}
     return found
 
 
@@ -71,8 +74,4 @@ def shown(path: Path) -> list[tuple[int, list[tuple[str, float]]]]:
 def assert_equal(folder: Path, undisturbed: Path) -> None:
     here, there = numbers(folder), numbers(undisturbed)
     assert here.keys() == there.keys()
-    assert not [name for name in here if here[name] != there[name]]
-
-
-def _without_seconds(table: str) -> list[str]:
-    return [line.rsplit(",", 1)[0] for line in table.splitlines()]
+    assert not [(name, part) for name in here for part in here[name] if here[name][part] != there[name][part]]

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from faults import Killed, assert_equal, made, train
-from initlab import module
+from initlab import interrupts, module
+from initlab.interrupts import Interrupted
 
 
 @pytest.fixture(autouse=True)
@@ -56,3 +57,52 @@ def test_killed_before_any_update_and_resumed_it_equals_the_undisturbed(
     lost = {0: 0, 1: 1, 2: 2, 3: 0}[kill_at % 10 % 4]  # since the last checkpoint
     assert len(made_before) + len(made_after) == 20 + lost
     assert not list((folder / "checkpoints").iterdir())
+
+
+def _raise_if(arrived: bool) -> None:
+    if arrived:
+        raise Interrupted(15)
+
+
+@pytest.mark.parametrize("stop_at", [1, 4, 7, 10])
+def test_a_signal_is_answered_between_two_updates_and_costs_none(
+    stop_at: int, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the middle of a chunk, at an epoch's end and at the last: what was measured there is there when it goes on."""
+    planned = made(tmp_path / "s")
+    with monkeypatch.context() as patch:
+        seen = updates(patch, -1)
+        patch.setattr(interrupts, "requested", lambda: len(seen) == stop_at)
+        patch.setattr(interrupts, "poll", lambda: _raise_if(len(seen) == stop_at))
+        with pytest.raises(Interrupted):
+            train(planned)
+        assert len(seen) == stop_at
+    with monkeypatch.context() as patch:
+        seen = updates(patch, -1)
+        assert train(planned) == {"done": 4}
+        assert len(seen) == 20 - stop_at
+    assert_equal(tmp_path / "s", undisturbed)
+    assert not list((tmp_path / "s" / "checkpoints").iterdir())
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before_it(
+    undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With both damaged the stack starts anew."""
+    for damaged, left in ((1, 20 - 7), (2, 20)):
+        folder = tmp_path / str(damaged)
+        with monkeypatch.context() as patch:
+            updates(patch, 9)
+            with pytest.raises(Killed):
+                train(made(folder))
+        files = sorted((folder / "checkpoints").iterdir(), key=lambda file: int(file.stem.split("-")[1]))
+        assert [file.stem.split("-")[1] for file in files] == ["7", "8"]
+        for file in files[-damaged:]:
+            content = bytearray(file.read_bytes())
+            content[len(content) // 2] ^= 1
+            file.write_bytes(content)
+        with monkeypatch.context() as patch:
+            seen = updates(patch, -1)
+            train(made(folder))
+            assert len(seen) == left
+        assert_equal(folder, undisturbed)

@@ -39,7 +39,8 @@ from initlab.journal import Record
 from initlab.plan import Plan, Run, Stack
 
 SCHEMA = 1
-OURS = ("sweep.json", "journal", "results.csv", "curves", "checkpoints", "runs", "report")
+# In the order in which they are removed: while sweep.json is there, the folder is known as ours.
+OURS = ("journal", "results.csv", "curves", "checkpoints", "runs", "report", "sweep.json")
 CHECKPOINTS = 2  # of a part: if the last one turns out damaged there is one before it
 
 
@@ -49,6 +50,7 @@ class Store:
     def __init__(self, plan: Plan, lock: int) -> None:
         self.plan, self.folder, self._lock = plan, plan.folder, lock
         self.done = settled(plan)
+        self._checkpoints = journal.checkpoints(plan.folder / "journal")
 
     @classmethod
     def open(cls, plan: Plan, describe: Callable[[], Mapping[str, Any]]) -> Store:
@@ -68,8 +70,9 @@ class Store:
 
     @classmethod
     def _entered(cls, plan: Plan, describe: Callable[[], Mapping[str, Any]], lock: int) -> Store:
-        check(plan)  # whoever held the lock until now may have changed what it guards
         folder = plan.folder
+        disk.write(folder / "lock", f"process {os.getpid()} on {socket.gethostname()}".encode())
+        check(plan)  # whoever held the lock until now may have changed what it guards
         if plan.options["fresh"] and (folder / "sweep.json").exists():
             for name in OURS:
                 disk.remove(folder / name)
@@ -111,11 +114,12 @@ class Store:
         checksum = hashlib.sha256(content).hexdigest()
         line = {"part": part, "step": step, "of": of, "file": name, "sha256": checksum, "time": time.time()}
         journal.mark(self.folder / "journal", line)
+        self._checkpoints.setdefault(part, []).append(line)
         self._sweep_out()
 
     def checkpoint(self, part: str) -> bytes | None:
         """The last checkpoint of a part that is whole, if it has one."""
-        for line in reversed(journal.checkpoints(self.folder / "journal").get(part, [])[-CHECKPOINTS:]):
+        for line in reversed(self._checkpoints.get(part, [])[-CHECKPOINTS:]):
             if (self.folder / line["file"]).exists():
                 content = received.content(self.folder, line["file"], LARGEST)
                 if hashlib.sha256(content).hexdigest() == line["sha256"]:
@@ -137,6 +141,7 @@ class Store:
         disk.sync(self.folder / "runs")
         journal.append(self.folder / "journal", records, part)
         self.done |= {record["key"]: record for record in records}
+        self._checkpoints.pop(part, None)
         self._sweep_out()
 
     def split(self, stack: Stack) -> tuple[Stack, Stack]:
@@ -150,9 +155,9 @@ class Store:
 
     def _sweep_out(self) -> None:
         """Remove curves that were written and never committed, and checkpoints that nothing will go on from."""
-        checkpoints = journal.checkpoints(self.folder / "journal").values()
-        kept = {line["file"] for lines in checkpoints for line in lines[-CHECKPOINTS:]}
-        kept |= {record.get("curves") for record in self.done.values()}
+        kept = {record.get("curves") for record in self.done.values()}
+        if any(self.pending(stack) for stack in self.plan.stacks):
+            kept |= {line["file"] for lines in self._checkpoints.values() for line in lines[-CHECKPOINTS:]}
         for part in ("curves", "checkpoints"):
             for file in (self.folder / part).iterdir():
                 if f"{part}/{file.name}" not in kept:
@@ -271,5 +276,4 @@ def _locked(path: Path) -> int:
         holder = os.read(lock, 200).decode(errors="replace").strip()
         os.close(lock)
         raise FolderInUse(f"{path.parent}: in use by {holder or 'another process'}.") from None
-    disk.write(path, f"process {os.getpid()} on {socket.gethostname()}".encode())
     return lock

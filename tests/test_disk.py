@@ -38,7 +38,10 @@ def failing(folder: Path, nth: int, fault: str) -> Iterator[list[str]]:
                     if name == "write":
                         whole["write"](target, arguments[0][: len(arguments[0]) // 2])
                     code = FAULTS[fault]
-                    raise Killed if code is None else OSError(code, os.strerror(code))
+                    if code is None:
+                        raise Killed
+                    where = () if isinstance(target, int) else (str(target),)
+                    raise OSError(code, os.strerror(code), *where)
             result = whole[name](target, *arguments, **named)
             if name == "open" and ours:
                 opened.add(result)

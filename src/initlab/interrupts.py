@@ -42,13 +42,17 @@ def catch() -> None:
 @contextmanager
 def held() -> Iterator[None]:
     global _held
+    before = {number: signal.getsignal(number) for number in SIGNALS}
     _held = True
+    catch()
     try:
         yield
         poll()
     finally:
         _held = False
         signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def requested() -> bool:

@@ -12,6 +12,7 @@ line is another matter, and is refused.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import zlib
@@ -26,6 +27,10 @@ from initlab.forms import COMMIT, conform
 SCHEMA = 1
 MOST = 2**28  # bytes; a record has some 1,500
 Record = dict[str, Any]
+
+
+def part_id(keys: Iterable[str]) -> str:
+    return hashlib.sha256(json.dumps(list(keys), separators=(",", ":")).encode()).hexdigest()[:12]
 
 
 def append(path: Path, records: Iterable[Record], part: str = "") -> None:

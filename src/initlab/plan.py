@@ -24,6 +24,7 @@ from initlab.datasets import fingerprint, load
 from initlab.design import canonical, same
 from initlab.errors import Refused
 from initlab.fields import Field
+from initlab.journal import part_id
 from initlab.product import jobs
 from initlab.specs import ARCHS, GROUPS, INITS, PER_RUN, SEEDS, TRAINER
 
@@ -60,7 +61,7 @@ class Stack:
 
     @property
     def id(self) -> str:
-        return digest([run.key for run in self.runs])[:12]
+        return part_id(run.key for run in self.runs)
 
     @property
     def config(self) -> Config:

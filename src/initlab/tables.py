@@ -142,7 +142,7 @@ def _odd(ranked: Sequence[Record], folder: Path) -> list[str]:
     lines = []
     for status in ("diverged", "failed"):
         records = [record for record in ranked if record["status"] == status]
-        lines += [f"{record['name']} {status}{_reason(record)}" for record in records[:ODD_ROWS]]
+        lines += [f"{record['name']} {status}{reason(record)}" for record in records[:ODD_ROWS]]
         if len(records) > ODD_ROWS:
             lines.append(f"... {len(records) - ODD_ROWS} more {status}")
     if not lines:
@@ -153,7 +153,8 @@ def _odd(ranked: Sequence[Record], folder: Path) -> list[str]:
     return [*lines, f"{len(ranked)} runs: {total}", ""]
 
 
-def _reason(record: Record) -> str:
+def reason(record: Record) -> str:
+    """Why a run diverged or failed, as it follows the word."""
     if fell := record.get("diverged"):
         return f" at step {fell['step']}, first in {fell['first']}"
     return f": {record['error']}"

@@ -22,6 +22,7 @@ from initlab.apply import unmatched
 from initlab.checkpoint import Checkpoint, packed, unpacked
 from initlab.datasets import load
 from initlab.errors import Refused
+from initlab.journal import part_id
 from initlab.module import StackModule, build_net
 from initlab.plan import Plan, Run, Stack
 from initlab.progress import Progress
@@ -111,7 +112,7 @@ class Training:
     @property
     def part(self) -> str:
         """The id of the runs that train."""
-        return Stack(tuple(self.runs)).id
+        return part_id(run.key for run in self.runs)
 
     def _ready(self) -> None:
         interrupts.catch()  # Lightning has put its own answer to SIGTERM before ours, which would leave without a word

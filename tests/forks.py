@@ -1,0 +1,61 @@
+"""The command in a forked child, which has its imports already, so that it can be started and killed by the hundred."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import initlab.sweep  # noqa: F401  # torch and lightning, before the fork
+from faults import ROOT
+from initlab import interrupts
+from initlab.command import main
+
+
+class Child:
+    """`python train.py words` in a folder, from where its handlers are installed."""
+
+    def __init__(self, words: Sequence[str], cwd: Path, gate: int | None = None) -> None:
+        """``gate``: the reading end of a pipe at which the child waits."""
+        ready, tell = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            self._run(list(words), cwd, tell, gate)
+        os.close(tell)
+        os.read(ready, 1)
+        os.close(ready)
+
+    def _run(self, words: list[str], cwd: Path, tell: int, gate: int | None) -> None:
+        code = 70
+        try:
+            interrupts.catch()
+            os.chdir(cwd)
+            log = os.open(f"log.{os.getpid()}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+            os.dup2(log, 1), os.dup2(log, 2)
+            for name, descriptor in (("stdout", 1), ("stderr", 2)):
+                stream = os.fdopen(descriptor, "w", buffering=1, closefd=False)
+                setattr(sys, name, stream), setattr(sys, f"__{name}__", stream)
+            sys.argv = ["train.py", *words]
+            os.write(tell, b".")
+            if gate is not None:
+                os.read(gate, 1)
+            code = main(ROOT, words)
+        finally:
+            os._exit(code)
+
+    def poll(self) -> int | None:
+        """The exit code, or minus the signal; None while it runs."""
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        return os.waitstatus_to_exitcode(status) if pid else None
+
+    def wait(self, seconds: float = 120) -> int:
+        end = time.monotonic() + seconds
+        while (code := self.poll()) is None:
+            assert time.monotonic() < end, "it does not end"
+            time.sleep(0.005)
+        return code
+
+    def said(self, cwd: Path) -> str:
+        return (cwd / f"log.{self.pid}").read_text()

@@ -151,8 +151,12 @@ def test_every_architecture_equals_itself_alone(arch: str, fields: dict[str, Any
 
 
 @pytest.mark.parametrize("task", ["latch", "adding"])
-def test_of_a_sequence_the_last_position_counts(task: str) -> None:
-    """With one target a row; `copy`, with several, is what the loop above gives to a net for sequences."""
+def test_of_a_sequence_the_last_position_counts(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one target a row; `copy`, with several, is what the loop above gives to a net for sequences.
+
+    Evaluated seven rows at a time, which is the mean over all.
+    """
+    monkeypatch.setattr("initlab.step.EVALUATION_ROWS", 7)
     dataset = {"name": task, "samples": 300, "length": 5, "batch_size": 32}
     configs = [config | {"arch": small_arch("rnn")} for config in runs(2, "none", OPTIMIZERS["momentum"], dataset)]
     _compare(configs, None, lambda config: build_net(config, load(config["dataset"])))

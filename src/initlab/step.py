@@ -25,7 +25,7 @@ from torch.func import functional_call, vmap
 from initlab.optimizers import Hyper, Slots, Update
 
 Tensors = dict[str, Tensor]
-EVALUATION_ROWS = 1024  # rows of a part that pass through the net at once
+EVALUATION_ROWS = 1024  # rows of a part that pass through the net at once; of sequences, 16 positions count as one
 
 
 @dataclass(frozen=True)
@@ -137,8 +137,10 @@ def evaluate(program: Program, state: State, x: Tensor, y: Tensor) -> tuple[Tens
     program.net.eval()
     total = torch.zeros(len(state.alive), dtype=x.dtype, device=x.device)
     score = total.clone()
-    for rows in range(0, len(x), EVALUATION_ROWS):
-        some_x, some_y = x[rows : rows + EVALUATION_ROWS], y[rows : rows + EVALUATION_ROWS]
+    positions = x.shape[1] if x.dim() == 3 else 1
+    at_once = max(EVALUATION_ROWS * 16 // max(positions, 16), 1)
+    for rows in range(0, len(x), at_once):
+        some_x, some_y = x[rows : rows + at_once], y[rows : rows + at_once]
         out, _ = forward(program.net, state.params, state.buffers, some_x, stackable=program.stackable, shared=True)
         wanted = some_y.expand(len(out), *some_y.shape)
         total = total + loss(program.task, out, wanted) * len(some_x)

@@ -61,6 +61,7 @@ ORDER = [
     ["report"],
     ["product", "module", "tracing"],
     ["probing"],
+    ["advice"],
     ["plan", "record"],
     ["difference", "description", "results"],
     ["store"],
@@ -179,6 +180,7 @@ COMPUTING = [
     "spectra",
     "tracing",
     "probing",
+    "advice",
 ]
 
 # The only modules that import these, at the top of the file or within a function.

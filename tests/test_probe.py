@@ -19,10 +19,12 @@ from torch.nn import functional as F
 
 import initlab
 from initlab import command, events, probe_command, theory
+from initlab.advice import advise
 from initlab.errors import Refused
 from initlab.findings import as_json
 from initlab.portrait import draw, scalars, table
 from initlab.probing import probe
+from initlab.specs import ARCHS
 from initlab.spectra import cosines, curvature, effective_rank, jacobian
 
 ROWS, CLASSES = 32, 5
@@ -343,12 +345,16 @@ ROOT = Path(__file__).resolve().parent.parent
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a single run a table, a figure, the data and the scalars; what it probes is what would be trained."""
     monkeypatch.chdir(tmp_path)
-    words = ["arch.depth=30", "init=xavier", "act=relu", "arch.width=32"]
+    words = ["arch.depth=30", "init=xavier", "act=relu", "arch.width=64"]
     said = "\n".join(probe_command.run(ROOT, words, multirun=False))
     (folder,) = (tmp_path / "outputs").glob("probe-*/*")
     told = json.loads((folder / "probe.json").read_text())
     assert told["verdict"] == "vanishes" and told["trouble"] == "fc1" and len(told["layers"]) == 31
     assert "vanishes. gradient variance at fc1 2^-" in said and "\n> fc1 " in said and "1 probed in" in said
+    assert "recommended: init=orthogonal init.gain=forward (risk 0." in said
+    assert "the gain 1.414 = 1 / sqrt(E relu(z)^2)" in said
+    assert told["advice"]["best"]["verdict"] == "trains" and told["advice"]["best"]["risk"] < 1 < told["risk"]
+    assert "also probed: init=kaiming init.gain=forward 1." in said and "theory says vanishes" in said
     assert {f.name for f in folder.iterdir()} == {"probe.json", "probe.svg", "probe.png", "measured", "predicted"}
     scalars = events.read(folder / "measured" / events.FILE_NAME)
     assert [step for step, _ in scalars["signal/q"]] == list(range(1, 32))
@@ -366,6 +372,21 @@ def test_a_grid_and_words_without_matplotlib(tmp_path: Path, monkeypatch: pytest
         list(probe_command.run(ROOT, ["init=xaveir"], multirun=False))
 
 
+def test_what_is_recommended_is_what_the_probe_finds_best() -> None:
+    """tanh: its critical gain, beside which the forward one explodes; residual blocks: a scheme that knows of them."""
+    x, y = rows(ROWS, 16), classes()
+    deep = advise(mlp(90, act=nn.Tanh), (x, y), act="tanh")
+    assert "gain=critical" in deep.best.words and "tanh's edge of chaos: chi = 1" in deep.best.reason
+    assert any(one.verdict == "explodes" for one in deep.others)
+    assert all(deep.best.risk <= one.risk + 0.05 for one in deep.others)
+    option = ARCHS.typed({"name": "resmlp", "depth": 30, "width": 32, "residual": "scale"})
+    net = ARCHS.build(option, (16,), CLASSES, nn.ReLU)
+    found = advise(net, (x, y))
+    risks = {one.words: one.risk for one in (found.best, *found.others)}
+    assert {"init=depth_scaled", "init=skipinit"} <= risks.keys() and "init=auto" not in risks
+    assert risks["init=depth_scaled"] < 1 < risks["init=kaiming init.gain=forward"] and found.best.risk < 1
+
+
 def test_a_sweep_keeps_its_probes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside each run's outcome, equal to a probe of the run alone, and without a trace in its numbers."""
     monkeypatch.chdir(tmp_path)
@@ -379,4 +400,6 @@ def test_a_sweep_keeps_its_probes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert [(run / "probe.json").exists() for run in runs] == [True, False]
     list(probe_command.run(ROOT, [*words[2:], "init=kaiming", "hydra.run.dir=alone"], multirun=False))
     (alone,) = tmp_path.glob("probe-alone/*/probe.json")
-    assert json.loads(alone.read_text()) == json.loads((tmp_path / "with/runs/init=kaiming/probe.json").read_text())
+    told = json.loads(alone.read_text())
+    del told["advice"]
+    assert told == json.loads((tmp_path / "with/runs/init=kaiming/probe.json").read_text())

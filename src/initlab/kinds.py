@@ -41,11 +41,11 @@ def weight(node: Node, nodes: Sequence[Node]) -> str | None:
 
 
 def _viewed(node: Node, nodes: Sequence[Node]) -> str | None:
-    """The parameter that a chain of views, such as weight.T, is of."""
+    """The parameter that a chain of views, such as weight.T, is of; the first, where several were put together."""
+    if node.parameters and not node.of and node.function in VIEWS | {"cat"}:
+        return node.parameters[0]
     if node.function not in VIEWS:
         return None
-    if node.parameters and not node.of:
-        return node.parameters[0]
     return _viewed(nodes[node.of[0]], nodes) if len(node.of) == 1 else None
 
 

@@ -9,11 +9,14 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from initlab import events
+from initlab.advice import Advice, advise
 from initlab.config import Config
 from initlab.datasets import Data, load
 from initlab.disk import write
@@ -27,21 +30,26 @@ from initlab.probing import ROWS, probe
 FILE_NAME = "probe.json"
 
 
-def of_plan(plan: Plan) -> Iterator[tuple[Run, Probe, torch.nn.Module]]:
-    """Each run, its probe and its net, whose weights are the run's initial ones."""
+def of_plan(plan: Plan) -> Iterator[tuple[Run, Probe, Advice]]:
+    """Each run's probe, and which scheme its net should start from."""
     for stack in plan.stacks:
-        module = StackModule([run.config for run in stack.runs], load(stack.config["dataset"]))
+        data = load(stack.config["dataset"])
+        module = StackModule([run.config for run in stack.runs], data)
         module.prepare()
+        advices: dict[int, Advice] = {}  # the runs of a stack have one net: what differs is the seed
         for lane, run in enumerate(stack.runs):
             if traceback := module.raised.get(lane):
                 raise Refused(f"{run.name}: {traceback.strip().splitlines()[-1]}")
-            net = net_of(module, lane)
-            yield run, of_net(net, run.config, module.data), net
+            net, seed = net_of(module, lane), run.config["init_seed"]
+            if seed not in advices:
+                advices[seed] = advise(net, batch(net, data), run.config["act"], seed)
+            yield run, of_net(net, run.config, data), advices[seed]
 
 
 def of_lane(module: StackModule, lane: int) -> bytes:
     """The content of probe.json of a prepared stack's run, before its first update."""
-    return _json(of_net(net_of(module, lane), module.configs[lane], module.data))
+    found = of_net(net_of(module, lane), module.configs[lane], module.data)
+    return json.dumps(as_json(found), indent=1).encode()
 
 
 def net_of(module: StackModule, lane: int) -> torch.nn.Module:
@@ -54,18 +62,23 @@ def net_of(module: StackModule, lane: int) -> torch.nn.Module:
 
 def of_net(net: torch.nn.Module, config: Config, data: Data) -> Probe:
     """The probe of a run's net on the first rows of its training part."""
-    part = data.train
-    x, y = torch.tensor(part.x[:ROWS]), torch.tensor(part.y[:ROWS])
-    parameter = next(net.parameters())
-    x, y = (t.to(parameter.device, parameter.dtype if t.is_floating_point() else t.dtype) for t in (x, y))
     scheme = {name: value for name, value in config["init"].items() if name != "name"}
-    return probe(net, (x, y), init=config["init"]["name"], act=config["act"], **scheme)
+    return probe(net, batch(net, data), init=config["init"]["name"], act=config["act"], **scheme)
 
 
-def keep(found: Probe, folder: Path, title: str) -> str | None:
+def batch(net: torch.nn.Module, data: Data) -> tuple[Tensor, Tensor]:
+    """The first rows of the training part, as the net takes them."""
+    x, y = torch.tensor(data.train.x[:ROWS]), torch.tensor(data.train.y[:ROWS])
+    like = next(net.parameters())
+    x, y = (t.to(like.device, like.dtype if t.is_floating_point() else t.dtype) for t in (x, y))
+    return x, y
+
+
+def keep(found: Probe, advice: Advice, folder: Path, title: str) -> str | None:
     """Write a probe into a folder; None, or why there is no figure."""
     folder.mkdir(parents=True, exist_ok=True)
-    write(folder / FILE_NAME, _json(found))
+    told = as_json(found) | {"advice": asdict(advice)}
+    write(folder / FILE_NAME, json.dumps(told, indent=1).encode())
     for name, layers in scalars(found).items():
         path = folder / name / events.FILE_NAME
         path.parent.mkdir(exist_ok=True)
@@ -76,7 +89,3 @@ def keep(found: Probe, folder: Path, title: str) -> str | None:
     except ImportError as missing:
         return f"no figure: {missing}. It is drawn with matplotlib: pip install 'initlab[report]'."
     return None
-
-
-def _json(found: Probe) -> bytes:
-    return json.dumps(as_json(found), indent=1).encode()

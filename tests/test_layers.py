@@ -18,7 +18,7 @@ SRC = Path(__file__).parents[1] / "src" / "initlab"
 # A module may import those of the lines above its own. A new one finds its place here.
 ORDER = [
     ["errors", "streams", "curves", "disk", "interrupts", "document", "stats.intervals"],
-    ["stats.comparisons", "stats.survival", "stats.factors"],
+    ["stats.comparisons", "stats.survival", "stats.factors", "stats.trends"],
     ["stats", "figures"],
     ["wording", "plots.panels", "plots.maps", "plots.forests"],
     ["plots", "typeset"],
@@ -104,7 +104,7 @@ PLANNING = [
     "datasets",
     "plan",
 ]
-STATS = ["stats", "stats.intervals", "stats.comparisons", "stats.survival", "stats.factors"]
+STATS = ["stats", "stats.intervals", "stats.comparisons", "stats.survival", "stats.factors", "stats.trends"]
 READING = [
     "disk",
     "interrupts",

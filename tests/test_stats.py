@@ -24,6 +24,7 @@ from initlab.stats import (
 )
 from initlab.stats.comparisons import against_none, p_values
 from initlab.stats.factors import interactions, main_effects
+from initlab.stats.trends import areas, aucs, rank_correlations, slopes
 
 FOUR = [1.0, 2.0, 3.0, 6.0]
 
@@ -234,6 +235,37 @@ def test_effects_are_of_the_balanced_part() -> None:
     grid[2, 0, 0] = np.nan
     assert main_effects(grid, 0).tolist() == [[-1.0, 1.0]] * 2
     assert main_effects(grid[:, :, 1:], 0).shape == (0, 2)
+
+
+def test_slopes_are_least_squares_seed_by_seed() -> None:
+    x, values = [0.0, 1.0, 3.0], normal(4, 3)
+    assert slopes(x, values).tolist() == pytest.approx([np.polyfit(x, row, 1)[0] for row in values])
+    assert np.isnan(slopes(x, [[1.0, np.nan, 2.0]])).all()
+
+
+def test_rank_correlations_are_spearmans() -> None:
+    predicted, values = [3.0, 1.0, 1.0, 2.0, 5.0], normal(6, 5).round(1)
+    expected = [scipy_stats.spearmanr(predicted, row).statistic for row in values]
+    assert rank_correlations(predicted, values).tolist() == pytest.approx(expected)
+    found = rank_correlations([1, 2, 3], [[0.1, 0.2, np.inf], [1.0, 1.0, 1.0], [1.0, np.nan, 2.0]])
+    np.testing.assert_allclose(found, [1.0, np.nan, np.nan])
+
+
+def test_aucs_by_hand() -> None:
+    """Where it happened the scores are 3 and 1, elsewhere 2 and 1: of four pairs two are won and one is a tie."""
+    found = aucs([3.0, 1.0, 2.0, 1.0], [[1, 1, 0, 0], [1, 0, 1, 0], [1, 1, 1, 1], [0, 0, 0, 0], [1, np.nan, 0, 0]])
+    np.testing.assert_allclose(found, [2.5 / 4, 1.0, np.nan, np.nan, np.nan])
+    scores, happened = normal(40, name="scores"), normal(1, 40, name="happened") > 0
+    u = scipy_stats.mannwhitneyu(scores[happened[0]], scores[~happened[0]]).statistic
+    assert aucs(scores, happened)[0] == pytest.approx(u / (happened.sum() * (~happened).sum()))
+
+
+def test_areas_by_hand() -> None:
+    """Half of 20 steps rise from 0 to 1, the others stay; and a curve that diverges is worst from there on."""
+    steps = [0, 10, 20]
+    found = areas(steps, [[0.0, 1.0, 1.0], [1.0, 1.0, np.nan]], worst=0.0)
+    assert found.tolist() == pytest.approx([0.75, 0.75])
+    assert areas(steps, [[2.0, 1.0, np.nan]], worst=np.inf).tolist() == [np.inf]
 
 
 def test_holm_by_hand() -> None:

@@ -164,8 +164,8 @@ def _others() -> Iterator[list[str]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="renew docs/statistics.md")
-    made = parts()
-    if parser.parse_args().write:
+    write, made = parser.parse_args().write, parts()
+    if write:
         update(PAGE, made)
     else:
         print("\n\n".join(made.values()))

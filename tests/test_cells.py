@@ -12,6 +12,7 @@ import pytest
 from initlab.cells import cells
 from initlab.errors import Refused
 from initlab.runs import merged
+from initlab.scores import outcome
 from sweeps import FAILED, MISSING, sweep
 
 NAN, INF = np.nan, np.inf
@@ -22,7 +23,7 @@ def test_a_cell_is_the_runs_that_differ_in_their_seeds(tmp_path: Path) -> None:
     axes = {"init": ["xavier", "kaiming"], "seed": [0, 1, 2]}
     values = {"xavier": [0.5, 0.6, 0.7], "kaiming": [0.9, 0.8, 0.7]}
     found = cells([sweep(tmp_path / "s", axes, lambda at: values[at["init"]][at["seed"]])])
-    assert found.seeds == ((0,), (1,), (2,))
+    assert found.seeds == (0, 1, 2)
     assert [cell.at for cell in found.cells] == [{"init": "xavier"}, {"init": "kaiming"}]
     assert found.values.tolist() == list(values.values())
     assert [cell.label for cell in found.ranked] == ["init=kaiming", "init=xavier"]
@@ -82,7 +83,7 @@ def test_a_cell_without_any_result_is_kept_and_comes_last(tmp_path: Path) -> Non
 
 def test_a_single_run_is_a_cell_of_one(tmp_path: Path) -> None:
     found = cells([sweep(tmp_path / "s", {}, lambda at: 0.5)])
-    assert (found.cells[0].label, found.cells[0].mean.method, found.seeds) == ("", "one seed", ((),))
+    assert (found.cells[0].label, found.cells[0].mean.method, found.seeds) == ("", "one seed", (None,))
 
 
 def test_another_metric_must_be_there(tmp_path: Path) -> None:
@@ -140,3 +141,53 @@ def test_what_clashes_is_refused(tmp_path: Path) -> None:
     three = sweep(tmp_path / "three", axes, lambda at: 0.5, role={"init": "nuisance"})
     with pytest.raises(Refused, match=r"init: scientific in .*one, nuisance in .*three"):
         merged([one, three])
+
+
+def test_repeats_of_other_kinds_are_not_merged(tmp_path: Path) -> None:
+    one = sweep(tmp_path / "one", {"init": ["xavier"], "seed": [0, 1]}, lambda at: 0.5)
+    two = sweep(tmp_path / "two", {"init": ["lecun"], "init_seed": [0, 1]}, lambda at: 0.5)
+    with pytest.raises(Refused, match=r"seed in .*one, init_seed in .*two: runs are paired by their seeds"):
+        merged([one, two])
+
+
+def test_crossed_seeds_are_averaged_within_the_first(tmp_path: Path) -> None:
+    """Six runs of two initialisations in three orders are two units, not six; one that diverged takes its unit down."""
+    values = {0: [0.5, 0.6, 0.7], 1: [0.9, -INF, 0.6]}
+    axes = {"init": ["a"], "init_seed": [0, 1], "order_seed": [0, 1, 2]}
+    found = cells([sweep(tmp_path / "s", axes, lambda at: values[at["init_seed"]][at["order_seed"]])])
+    (cell,) = found.cells
+    assert found.seeds == (0, 1)
+    assert cell.values.tolist() == pytest.approx([0.6, 0.5])
+    assert (cell.mean.n, len(cell.chosen.runs), cell.chosen.units.tolist()) == (2, 6, [0, 0, 0, 1, 1, 1])
+    assert cell.chosen.diverged.tolist() == [False, True]
+    assert found.rule.endswith("runs are averaged within each init_seed, and n counts those.")
+
+
+def test_seeds_that_advance_together_are_no_cross(tmp_path: Path) -> None:
+    axes = {"init_seed": [0, 1], "order_seed": [0, 1]}
+    made = sweep(tmp_path / "s", axes, lambda at: 0.5 if at["init_seed"] == at["order_seed"] else MISSING)
+    found = cells([made])
+    assert (found.cells[0].mean.n, found.rule) == (2, "No axis was optimised over.")
+
+
+def test_a_cell_with_less_to_choose_from_is_named(tmp_path: Path) -> None:
+    axes = {"init": ["a", "b"], "optimizer.lr": [0.1, 0.3], "seed": [0, 1]}
+    whole = cells([sweep(tmp_path / "s", axes, lambda at: 0.5)])
+    assert (whole.uneven, whole.cells[0].budget) == ((), 4)
+    gone = {"init": "b", "optimizer.lr": 0.3}
+    part = cells([sweep(tmp_path / "t", axes, lambda at: MISSING if gone.items() <= at.items() else 0.5)])
+    assert [(cell.label, cell.budget) for cell in part.uneven] == [("init=b", 2)]
+
+
+def test_a_cell_of_failures_has_the_others_metric(tmp_path: Path) -> None:
+    made = sweep(tmp_path / "s", {"init": ["a", "b"], "seed": [0]}, lambda at: FAILED if at["init"] == "a" else 0.1)
+    assert [cell.metric for cell in cells([made]).cells] == ["accuracy", "accuracy"]
+
+
+def test_a_metric_that_a_run_does_not_have_is_missing() -> None:
+    done = {"status": "done", "final": {"val/r2": 0.5, "val/loss": None}}
+    fell = {"status": "diverged", "final": dict.fromkeys(done["final"])}
+    failed = {"status": "failed", "final": {}}
+    scores = [outcome(r, "val", m, d) for r in (done, fell, failed) for m, d in (("r2", "max"), ("loss", "min"))]
+    np.testing.assert_equal(scores, [0.5, INF, -INF, INF, NAN, NAN])
+    assert np.isnan(outcome(done, "test", "r2", "max"))

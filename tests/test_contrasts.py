@@ -170,3 +170,12 @@ def test_steps_to_a_threshold_for_all_cells(tmp_path: Path) -> None:
 
 def test_speed_needs_curves(tmp_path: Path) -> None:
     assert speed(cells([sweep(tmp_path / "s", {"seed": [0]}, lambda at: FAILED)])) == ()
+
+
+def test_steps_of_crossed_seeds_are_those_of_their_units(tmp_path: Path) -> None:
+    """At order 0 all arrive at 10, at orders 1 and 2 never: in the middle a unit never arrives, and two units are n."""
+    axes = {"init_seed": [0, 1], "order_seed": [0, 1, 2]}
+    curves = [[0.1, 0.9, 0.9], [0.1, 0.2, 0.3], [0.1, 0.2, 0.3]]
+    found = cells([sweep(tmp_path / "s", axes, lambda at: 0.5, curve=lambda at: curves[at["order_seed"]])])
+    steps = speed(found, 0.8)[0].steps[""]
+    assert (steps.n, steps.median.value, steps.restricted.value) == (2, np.inf, 20)

@@ -5,8 +5,10 @@
     found.values                           # [C, S], NaN where there is no run
 
 **The rule for nuisance axes.** Each cell takes the setting whose validation metric at the last step, averaged over the
-seeds, is best, and reports that setting's test metric. A run that diverged counts as the worst that the metric can be:
-0 for an accuracy, infinitely bad for anything else. A run that failed is missing, with its reason.
+seeds, is best, and reports that setting's test metric. `scores` says what a run counts as that diverged or failed.
+
+**The units are seeds.** Where several seeds are crossed, runs are averaged within each value of the first of them, for
+runs that share a seed are not independent.
 """
 
 from __future__ import annotations
@@ -22,22 +24,25 @@ from numpy.typing import NDArray
 from initlab import streams
 from initlab.errors import Refused
 from initlab.folder import Sweep
-from initlab.journal import Record
 from initlab.runs import Axis, Run, Runs, merged, place
+from initlab.scores import bounds, named, outcome, primary
 from initlab.stats import Estimate, iqm, mean
-from initlab.stats.intervals import ANYWHERE, Floats
-
-BOUNDS = {"accuracy": (0.0, 1.0), "loss": (0.0, np.inf), "r2": (-np.inf, 1.0)}
+from initlab.stats.intervals import Floats
 
 At = Mapping[str, Any]  # values on some of the axes
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A cell at one setting of the nuisance axes: [S] in the order of `Cells.seeds`, None or NaN where missing."""
+    """A cell at one setting of the nuisance axes: [S] in the order of `Cells.seeds`, NaN where nothing is.
+
+    `runs` [N] has all its runs, None where one is missing, and `units` [N] says which of the S each belongs to: as many
+    as S and in their order, unless seeds are crossed.
+    """
 
     at: At
     runs: tuple[Run | None, ...]
+    units: NDArray[np.int64]
     validation: Floats
     test: Floats
     mean: Estimate  # of the validation metric
@@ -49,8 +54,9 @@ class Trial:
 
     @property
     def diverged(self) -> NDArray[np.bool_]:
-        """[S]: whether it did."""
-        return np.array([bool(run and run.record["status"] == "diverged") for run in self.runs])
+        """[S]: whether one of its runs did."""
+        fell = [bool(run and run.record["status"] == "diverged") for run in self.runs]
+        return np.bincount(self.units, fell, len(self.validation)) > 0
 
 
 @dataclass(frozen=True)
@@ -79,20 +85,31 @@ class Cell:
         """The test metric of the chosen setting, [S]."""
         return self.chosen.test
 
+    @property
+    def budget(self) -> int:
+        """How many runs it had, over all settings."""
+        return sum(run is not None for trial in self.trials for run in trial.runs)
+
 
 @dataclass(frozen=True)
 class Cells:
-    """All cells of one or several sweeps. `seeds` are the values of the repeat axes, one entry a repeat."""
+    """All cells of one or several sweeps. `seeds` [S] are the values of the repeat axis whose values are the units."""
 
     axes: tuple[Axis, ...]
-    seeds: tuple[tuple[Any, ...], ...]
+    seeds: tuple[Any, ...]
     cells: tuple[Cell, ...]
-    rule: str  # in words, how the nuisance axes were settled
+    rule: str  # in words: how the nuisance axes were settled, and what the units are
 
     @property
     def values(self) -> Floats:
         """[C, S]: the test metric at each cell's chosen setting."""
         return np.array([cell.values for cell in self.cells]).reshape(len(self.cells), len(self.seeds))
+
+    @property
+    def uneven(self) -> tuple[Cell, ...]:
+        """The cells that had less to choose from than others: fewer settings, or fewer runs at one of them."""
+        most = max(cell.budget for cell in self.cells)
+        return tuple(cell for cell in self.cells if cell.budget < most)
 
     @property
     def ranked(self) -> tuple[Cell, ...]:
@@ -111,83 +128,76 @@ def cells(sweeps: Sequence[Sweep], metric: str | None = None) -> Cells:
     Raises Refused where the sweeps clash, nothing has finished, or there is no such metric.
     """
     table = merged(sweeps)
+    if not table.rows:
+        folders = ", ".join(str(sweep.folder) for sweep in sweeps)
+        raise Refused(f"{folders}: no run has ended yet, so there is nothing to report.")
     scientific, nuisance, repeat = (table.of(role) for role in ("scientific", "nuisance", "repeat"))
-    seeds = {_places(run.at, repeat): tuple(run.at[a.name] for a in repeat) for run in table.rows}
-    if not seeds:
-        raise Refused(
-            f"{', '.join(str(s.folder) for s in sweeps)}: no run has ended yet, so there is nothing to report."
-        )
+    unit = next((axis for axis in repeat if len(axis.values) > 1), None)
+    seeds = {place(run.at[unit.name]): run.at[unit.name] for run in table.rows} if unit else {"": None}
+    repeats = {_places(run.at, repeat): place(run.at[unit.name]) if unit else "" for run in table.rows}
+    ordered = sorted(repeats, key=lambda at: list(seeds).index(repeats[at]))
+    units = np.array([list(seeds).index(repeats[at]) for at in ordered])
     grouped: dict[tuple[str, ...], dict[tuple[str, ...], dict[tuple[str, ...], Run]]] = {}
     for run in table.rows:
         trials = grouped.setdefault(_places(run.at, scientific), {})
         trials.setdefault(_places(run.at, nuisance), {})[_places(run.at, repeat)] = run
+    overall = primary([run.record for run in table.rows])
     found = []
     for trials in grouped.values():
-        runs = [tuple(by_seed.get(seed) for seed in seeds) for by_seed in trials.values()]
-        found.append(_cell(runs, scientific, nuisance, metric))
-    return Cells(table.axes, tuple(seeds.values()), tuple(found), _rule(table))
-
-
-def worst(metric: str, direction: str) -> float:
-    """What a run that diverged counts as."""
-    if metric == "accuracy":
-        return 0.0
-    return -np.inf if direction == "max" else np.inf
-
-
-def outcome(record: Record, part: str, metric: str, direction: str) -> float:
-    """A run's metric at the last step of training, NaN if it failed, the worst if it diverged. Part is val or test."""
-    if record["status"] == "failed":
-        return np.nan
-    value = record["final"].get(f"{part}/{metric}") if record["status"] == "done" else None
-    return worst(metric, direction) if value is None else float(value)
+        runs = [tuple(by_seed.get(at) for at in ordered) for by_seed in trials.values()]
+        found.append(_cell(runs, units, scientific, nuisance, metric, overall))
+    crossed = unit.name if unit and len(ordered) > len(seeds) else None
+    return Cells(table.axes, tuple(seeds.values()), tuple(found), _rule(table, crossed))
 
 
 def _cell(
     settings: Sequence[tuple[Run | None, ...]],
+    units: NDArray[np.int64],
     scientific: Sequence[Axis],
     nuisance: Sequence[Axis],
     metric: str | None,
+    overall: tuple[str, str] | None,
 ) -> Cell:
-    some = next(run for runs in settings for run in runs if run)
-    at = {axis.name: some.at[axis.name] for axis in scientific}
+    present = [run for runs in settings for run in runs if run]
+    at = {axis.name: present[0].at[axis.name] for axis in scientific}
     label = ", ".join(f"{name}={value}" for name, value in at.items())
-    name, direction = _measured([run.record for runs in settings for run in runs if run], metric, label)
-    trials = tuple(_trial(runs, nuisance, name, direction, label) for runs in settings)
+    records = [run.record for run in present]
+    if metric is None:
+        name, direction = primary(records) or overall or ("loss", "min")
+    else:
+        name, direction = named(metric, records, label or "the runs")
+    trials = tuple(_trial(runs, units, nuisance, name, direction, label) for runs in settings)
     chosen = max(trials, key=lambda trial: preference(trial, direction))
     rng = (streams.generator(0, "statistics", f"{statistic} of {name}: {label}") for statistic in ("mean", "iqm"))
-    return Cell(
-        at,
-        name,
-        direction,
-        trials,
-        chosen,
-        tuple(_edges(chosen, trials, nuisance)),
-        mean(chosen.test, next(rng), BOUNDS.get(name, ANYWHERE)),
-        iqm(chosen.test, next(rng)),
-    )
+    edge = tuple(_edges(chosen, trials, nuisance))
+    average = mean(chosen.test, next(rng), bounds(name))
+    return Cell(at, name, direction, trials, chosen, edge, average, iqm(chosen.test, next(rng)))
 
 
-def _trial(runs: tuple[Run | None, ...], nuisance: Sequence[Axis], metric: str, direction: str, label: str) -> Trial:
+def _trial(
+    runs: tuple[Run | None, ...],
+    units: NDArray[np.int64],
+    nuisance: Sequence[Axis],
+    metric: str,
+    direction: str,
+    label: str,
+) -> Trial:
     some = next(run for run in runs if run)
     at = {axis.name: some.at[axis.name] for axis in nuisance}
     validation, test = (
-        np.array([outcome(run.record, part, metric, direction) if run else np.nan for run in runs])
+        _within(units, [outcome(run.record, part, metric, direction) if run else np.nan for run in runs])
         for part in ("val", "test")
     )
     rng = streams.generator(0, "statistics", f"validation of {metric}: {label}, {place(at)}")
-    return Trial(at, runs, validation, test, mean(validation, rng, BOUNDS.get(metric, ANYWHERE)))
+    return Trial(at, runs, units, validation, test, mean(validation, rng, bounds(metric)))
 
 
-def _measured(records: Sequence[Record], metric: str | None, label: str) -> tuple[str, str]:
-    """The metric of a cell without its part, and its direction."""
-    primary = {(r["metric"].removeprefix("val/"), r.get("direction", "max")) for r in records if "metric" in r}
-    if metric is None:
-        return primary.pop() if len(primary) == 1 else ("loss", "min")
-    known = {m.removeprefix("val/") for r in records for m in r["final"] if m.startswith("val/")}
-    if known and metric not in known:
-        raise Refused(f"metric={metric}: {label or 'the runs'} have {', '.join(sorted(known))}.")
-    return metric, "min" if metric.endswith("loss") else "max"
+def _within(units: NDArray[np.int64], values: Sequence[float]) -> Floats:
+    """[S]: the mean of the values [N] of each unit, NaN of none."""
+    given = np.array(values)
+    present = ~np.isnan(given)
+    sums, counts = (np.bincount(units[present], w, units.max() + 1) for w in (given[present], None))
+    return np.where(counts > 0, sums, np.nan) / np.maximum(counts, 1)
 
 
 def preference(trial: Trial, direction: str) -> tuple[bool, float, int, float]:
@@ -210,11 +220,14 @@ def _places(at: At, axes: Sequence[Axis]) -> tuple[str, ...]:
     return tuple(place(at[axis.name]) for axis in axes)
 
 
-def _rule(table: Runs) -> str:
+def _rule(table: Runs, crossed: str | None) -> str:
     names = " and ".join(axis.name for axis in table.of("nuisance"))
-    if not names:
-        return "No axis was optimised over."
-    return (
-        f"{names}: for each cell the setting with the best validation metric at the last step, averaged over the "
-        "seeds; reported is that setting's test metric."
-    )
+    rule = "No axis was optimised over."
+    if names:
+        rule = (
+            f"{names}: for each cell the setting with the best validation metric at the last step, averaged over the "
+            "seeds; reported is that setting's test metric."
+        )
+    if crossed:
+        rule += f" Seeds are crossed: runs are averaged within each {crossed}, and n counts those."
+    return rule

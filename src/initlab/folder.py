@@ -8,7 +8,7 @@ Only `store` writes there. What is read may have come from a stranger: see `rece
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initlab import journal, received
+from initlab.curves import Series
 from initlab.errors import Refused, printable
 from initlab.forms import CONFIG, DESCRIPTION, RECORD, conform
 from initlab.journal import Record
@@ -34,18 +35,39 @@ class Sweep:
 
     def curves(self, record: Record) -> dict[str, tuple[NDArray[np.int64], NDArray[np.float64]]]:
         """A run's curves: metric -> (steps [T], values [T]). Raises Refused for a file that is not as we write it."""
-        where = printable(f"{self.folder}/{record.get('curves')}")
-        arrays = received.arrays(self.folder, record.get("curves", ""))
+        ((_, found),) = self.stacked([record])
+        return {metric: (series.steps, series.values[0]) for metric, series in found.items()}
+
+    def stacked(self, records: Iterable[Record]) -> Iterator[tuple[list[Record], dict[str, Series]]]:
+        """The curves of runs, a file at a time: those of the records [R] that share it, and metric -> Series [R, T].
+
+        Raises Refused for a file that is not as we write it.
+        """
+        files: dict[str, list[Record]] = {}
+        for record in records:
+            files.setdefault(record.get("curves", ""), []).append(record)
+        yield from ((together, self._curves(name, together)) for name, together in files.items())
+
+    def _curves(self, name: str, records: Sequence[Record]) -> dict[str, Series]:
+        where = printable(f"{self.folder}/{name}")
+        arrays = received.arrays(self.folder, name)
         keys = arrays.get("key", np.zeros(0))
-        rows = np.flatnonzero(keys == record["key"]) if keys.dtype.kind == "U" and keys.ndim == 1 else np.zeros(0)
-        if len(rows) != 1:
-            raise Refused(f"{where}: has no curves of the run {record['name']}.")
-        metrics = [name for name in arrays if f"{name}.step" in arrays]
-        for metric in metrics:
-            steps, values = arrays[f"{metric}.step"], arrays[metric]
-            if steps.dtype.kind != "i" or values.dtype.kind != "f" or values.shape != (len(keys), *steps.shape):
+        known = keys.tolist() if keys.dtype.kind == "U" and keys.ndim == 1 else []
+        for record in records:
+            if known.count(record["key"]) != 1:
+                raise Refused(f"{where}: has no curves of the run {record['name']}.")
+        rows = [known.index(record["key"]) for record in records]
+        found = {}
+        for metric in (name for name in arrays if f"{name}.step" in arrays):
+            parts = (f"{metric}.step", f"{metric}.samples", f"{metric}.time", metric)
+            steps, samples, times, values = (arrays.get(part, np.zeros(0)) for part in parts)
+            kinds = "".join(array.dtype.kind for array in (steps, samples, times, values))
+            points = steps.shape
+            shapes = (points, points, (len(known), *points))
+            if kinds != "iiff" or len(points) != 1 or (samples.shape, times.shape, values.shape) != shapes:
                 raise Refused(f"{where}: {printable(metric)} is no metric [R, T] over steps [T].")
-        return {metric: (arrays[f"{metric}.step"], arrays[metric][rows[0]]) for metric in metrics}
+            found[metric] = Series(steps, samples, times, values[rows])
+        return found
 
     def config(self, record: Record) -> dict[str, Any]:
         """A run's complete config, each option a mapping with its name. Raises Refused for what Hydra would act on."""

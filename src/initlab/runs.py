@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from initlab.config import UNKEYED
@@ -84,7 +85,22 @@ def _roles(sweeps: Sequence[Sweep]) -> dict[str, str]:
                     f"{axis['name']}: {role} in {first.folder}, {axis['role']} in {sweep.folder}. "
                     "Give it one role: the same command with sweep.roles={...} trains nothing again."
                 )
+    _refuse_other_repeats(sweeps)
     return {name: role for name, (role, _) in found.items()}
+
+
+def _refuse_other_repeats(sweeps: Sequence[Sweep]) -> None:
+    """What one sweep repeats over, all do that repeat at all."""
+    several: dict[tuple[str, ...], Path] = {}
+    for sweep in sweeps:
+        if names := tuple(sorted(axis["name"] for axis in sweep.description["axes"] if axis["role"] == "repeat")):
+            several.setdefault(names, sweep.folder)
+    if len(several) > 1:
+        (one, first), (two, second), *_ = several.items()
+        raise Refused(
+            f"{', '.join(one)} in {first}, {', '.join(two)} in {second}: runs are paired by their seeds, and these "
+            "have other ones. Report the sweeps one by one."
+        )
 
 
 def _config(sweep: Sweep, record: Record) -> dict[str, Any]:

@@ -7,9 +7,8 @@ for run, (steps, values) in series(runs, "val/loss"):        # [T], [T]
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,24 +29,20 @@ class Block:
     values: NDArray[np.float64]
 
 
-def blocks(runs: Iterable[Run], metrics: Sequence[str] | None = None) -> Iterator[Block]:
+def blocks(runs: Sequence[Run], metrics: Sequence[str] | None = None) -> Iterator[Block]:
     """The named metrics, or all, of the runs that have curves, file by file."""
-
-    def file(run: Run) -> str:
-        return str(run.sweep.folder / run.record["curves"])
-
-    for path, group in groupby(sorted((run for run in runs if "curves" in run.record), key=file), key=file):
-        together = tuple(group)
-        with np.load(path, allow_pickle=False) as arrays:
-            row = {key: i for i, key in enumerate(arrays["key"].tolist())}
-            rows = [row[run.record["key"]] for run in together]
-            for metric in metrics or [name for name in arrays.files if f"{name}.step" in arrays.files]:
-                if metric in arrays.files:
-                    steps, samples, values = (arrays[f"{metric}{part}"] for part in (".step", ".samples", ""))
-                    yield Block(metric, together, steps, samples, values[rows])
+    sweeps = {id(run.sweep): run.sweep for run in runs}
+    for at, sweep in sweeps.items():
+        own = {run.record["key"]: run for run in runs if id(run.sweep) == at and "curves" in run.record}
+        for records, found in sweep.stacked(run.record for run in own.values()):
+            together = tuple(own[record["key"]] for record in records)
+            for metric in metrics or found:
+                if metric in found:
+                    series = found[metric]
+                    yield Block(metric, together, series.steps, series.samples, series.values)
 
 
-def series(runs: Iterable[Run], metric: str) -> Iterator[tuple[Run, Curve]]:
+def series(runs: Sequence[Run], metric: str) -> Iterator[tuple[Run, Curve]]:
     """Each run that has the metric with its curve of it."""
     for block in blocks(runs, [metric]):
         for run, values in zip(block.runs, block.values, strict=True):

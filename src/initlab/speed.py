@@ -36,7 +36,8 @@ class Speed:
 def speed(found: Cells, threshold: float | None = None) -> tuple[Speed, ...]:
     """One a metric, of the validation metric at each cell's chosen setting. A run that diverged never arrives.
 
-    Without a threshold: 90 % of the way from the median before training to the best cell's mean at the end.
+    Where seeds are crossed, a unit's time is the median of its runs'. Without a threshold: 90 % of the way from the
+    median before training to the best cell's mean at the end.
     """
     metrics = dict.fromkeys(cell.metric for cell in found.cells)
     every = (_speed([cell for cell in found.cells if cell.metric == metric], threshold) for metric in metrics)
@@ -62,10 +63,13 @@ def _speed(cells: Sequence[Cell], threshold: float | None) -> Speed | None:
 
     found = {}
     for cell in cells:
-        times = [time(run) for run in cell.chosen.runs if run and run.record["key"] in curves]
+        times: dict[int, list[float]] = {}
+        for run, unit in zip(cell.chosen.runs, cell.chosen.units.tolist(), strict=True):
+            if run and run.record["key"] in curves:
+                times.setdefault(unit, []).append(time(run))
         if times:
             rng = streams.generator(0, "statistics", f"steps to {metric}: {cell.label}")
-            found[cell.label] = survival(times, horizon, rng)
+            found[cell.label] = survival([np.median(of_unit) for of_unit in times.values()], horizon, rng)
     return Speed(metric, threshold, horizon, found, rule)
 
 

@@ -67,6 +67,22 @@ def test_of_a_loss_the_lesser_is_better(tmp_path: Path) -> None:
     assert pair.margin == pytest.approx(0.05 * 0.15)
 
 
+def test_ranks_that_lean_against_the_means_show_nothing(tmp_path: Path) -> None:
+    """By loss a is the better at nine seeds of ten, and infinitely worse at one; so are its mean, and nothing else."""
+    values = {"a": [0.9] * 9 + [-np.inf], "b": [0.7 + 0.001 * seed for seed in range(10)], "c": [0.1] * 9 + [-np.inf]}
+    made = sweep(tmp_path / "s", {"init": list("abc"), "seed": list(range(10))}, lambda at: _of(at, values))
+    (family,) = families(cells([made], "loss"))
+    by_label = {pair.worse.label: pair for pair in family.against_best()}
+    assert family.cells[0].label == "init=b"
+    assert by_label["init=a"].comparison.p == pytest.approx(stats.wilcoxon([*range(1, 10), -10]).pvalue, abs=1e-3)
+    assert by_label["init=a"].comparison.p < 0.1
+    assert by_label["init=a"].p == 1.0
+    a_and_c = family.pair(family.cells[1], family.cells[2])
+    assert (a_and_c.better.label, a_and_c.worse.label) == ("init=a", "init=c")
+    own = [1.0, 2 / 2**10, a_and_c.comparison.p]  # ten of ten seeds are better with b than with c
+    assert [by_label["init=a"].p, by_label["init=c"].p, a_and_c.p] == pytest.approx(holm(own))
+
+
 def test_seeds_that_are_not_shared_make_no_pair(tmp_path: Path) -> None:
     made = sweep(
         tmp_path / "s",

@@ -26,8 +26,8 @@ def test_the_bootstrap_falls_short_of_few_seeds(n: int, expected: float) -> None
     assert abs(deviations(coverage.of_the_mean("BCa", "normal", n, 600), expected, 600)) < 4
 
 
-def test_the_bootstrap_is_nearly_right_from_twenty_on() -> None:
-    assert coverage.of_the_mean("BCa", "normal", 20, 300) > 0.95 - 4 * np.sqrt(0.95 * 0.05 / 300)
+def test_the_expanded_bootstrap_is_right_from_twenty_on() -> None:
+    assert abs(deviations(coverage.of_the_mean("BCa, expanded", "normal", 20, 600), 0.95, 600)) < 4
 
 
 def test_the_interval_of_an_effect_is_exact() -> None:

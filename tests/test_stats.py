@@ -24,6 +24,7 @@ from initlab.stats import (
 )
 from initlab.stats.comparisons import against_none, p_values
 from initlab.stats.factors import interactions, main_effects
+from initlab.stats.intervals import expanded
 from initlab.stats.trends import areas, aucs, rank_correlations, slopes
 
 FOUR = [1.0, 2.0, 3.0, 6.0]
@@ -91,6 +92,15 @@ def test_the_bootstrap_is_scipys() -> None:
     noise = np.sqrt(0.025 * 0.975 / 9999) / 0.058 * values.std() / np.sqrt(30)  # 0.058: the density at 1.96 deviations
     expected = other.confidence_interval
     assert found == pytest.approx((expected.low, expected.high), abs=4 * np.sqrt(2) * noise)
+
+
+def test_the_level_of_a_bootstrap_is_expanded_for_few_seeds() -> None:
+    """At 20 seeds t = 2.0930, times sqrt(20 / 19) it is 2.1474: 2 Phi - 1 = .9682. With many it is 95 %."""
+    assert expanded(20) == pytest.approx(0.9682, abs=1e-4)
+    assert expanded(100_000) == pytest.approx(0.95, abs=1e-4)
+    values = normal(20)
+    found = mean(values, rng())
+    assert (found.low, found.high) == bca(values, np.mean, rng(), expanded(20))
 
 
 def test_cells_that_share_seeds_are_resampled_together() -> None:

@@ -115,9 +115,9 @@ class Cells:
     def ranked(self) -> tuple[Cell, ...]:
         """Best mean first; by metric where they have several, cells without a value last."""
 
-        def rank(cell: Cell) -> tuple[str, bool, float]:
-            value = cell.mean.value
-            return cell.metric, bool(np.isnan(value)), -value if cell.direction == "max" else value
+        def rank(cell: Cell) -> tuple[str, bool, float, int]:
+            value = -cell.mean.value if cell.direction == "max" else cell.mean.value
+            return cell.metric, bool(np.isnan(value)), value, cell.chosen.counts["diverged"]
 
         return tuple(sorted(self.cells, key=rank))
 

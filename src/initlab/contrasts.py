@@ -19,7 +19,7 @@ from initlab import streams
 from initlab.cells import Cell, Cells, Trial, preference
 from initlab.runs import Axis, place
 from initlab.stats import Comparison, Estimate, compare, differences, equivalence, holm, mean
-from initlab.stats.comparisons import against_none, p_values
+from initlab.stats.comparisons import against_none, p_values, signed_ranks
 from initlab.stats.factors import interactions, main_effects
 from initlab.stats.intervals import Floats
 
@@ -72,7 +72,10 @@ class Basin:
 
 @dataclass(frozen=True)
 class Family:
-    """The cells of one metric, best first, and their pairs. `adjusted` [C, C] are Holm's p values over all pairs."""
+    """The cells of one metric, best first, and their pairs. `adjusted` [C, C] are Holm's p values over all pairs.
+
+    Where a pair is tested by ranks and these lean against the order of the means, its p is 1: nothing is shown.
+    """
 
     metric: str
     direction: str
@@ -106,7 +109,12 @@ def families(found: Cells) -> tuple[Family, ...]:
 
 
 def _family(cells: tuple[Cell, ...]) -> Family:
-    adjusted = p_values(np.array([cell.values for cell in cells]))
+    values = np.array([cell.values for cell in cells])
+    adjusted = p_values(values)
+    sign = 1.0 if cells[0].direction == "max" else -1.0
+    for i, j in combinations(range(len(cells)), 2):  # a divergence can decide the means, and the ranks say otherwise
+        if np.isinf(values[[i, j]]).any() and sign * signed_ranks(differences(values[i], values[j])) <= 0:
+            adjusted[i, j] = adjusted[j, i] = 1.0
     upper = np.triu_indices(len(cells), 1)
     known = ~np.isnan(adjusted[upper])
     rows, columns = upper[0][known], upper[1][known]

@@ -110,6 +110,11 @@ def against_none(paired: Floats) -> tuple[float | None, str]:
     return float(_t_test(paired.mean(), paired.std(ddof=1), len(paired))), "paired t"
 
 
+def signed_ranks(paired: Floats) -> float:
+    """The sum of the ranks of differences [S], each with its sign: positive where they lean that way."""
+    return float(np.sum(np.sign(paired) * stats.rankdata(np.abs(paired))))
+
+
 def _tested_with(one: Floats, others: Floats) -> Floats:
     """[C]: the p values of values [S] against each of [C, S], t for all at once."""
     with np.errstate(invalid="ignore", divide="ignore"):

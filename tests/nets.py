@@ -31,6 +31,11 @@ def arch_for(scheme: str) -> dict[str, Any]:
     raise AssertionError(f"no net for {scheme}")
 
 
+def base_for(scheme: str, option: dict[str, Any]) -> dict[str, nn.Module]:
+    """For `initialize`: the net of base width, if a scheme asks for it; here of the same."""
+    return {"base": small_net(option)} if INITS[scheme].facts.get("base") else {}
+
+
 def data_for(option: dict[str, Any]) -> Data:
     """The first that fits: vectors, images, sequences with several targets a row."""
     vectors = {"name": "gaussian", "samples": 400, "features": 6, "classes": 3}

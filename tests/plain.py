@@ -63,12 +63,12 @@ class Act(nn.Module):
 class Plain(nn.Module):
     """The hand-written net: two hidden layers of 16, an optional norm before each activation."""
 
-    def __init__(self, config: Config, data: Data) -> None:
+    def __init__(self, config: Config, data: Data, width: int = 16) -> None:
         super().__init__()
         make = {"none": lambda n: nn.Identity(), "batch": nn.BatchNorm1d, "layer": nn.LayerNorm}[config["arch"]["norm"]]
-        self.fc1, self.norm1, self.act1 = nn.Linear(data.train.x[0].size, 16), make(16), Act(config["act"])
-        self.fc2, self.norm2, self.act2 = nn.Linear(16, 16), make(16), Act(config["act"])
-        self.fc3 = nn.Linear(16, data.outputs)
+        self.fc1, self.norm1, self.act1 = nn.Linear(data.train.x[0].size, width), make(width), Act(config["act"])
+        self.fc2, self.norm2, self.act2 = nn.Linear(width, width), make(width), Act(config["act"])
+        self.fc3 = nn.Linear(width, data.outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.act1(self.norm1(self.fc1(x.flatten(1))))
@@ -117,15 +117,28 @@ def images(rows: int = 280, shape: tuple[int, ...] = (2, 7, 6)) -> Data:
     return Data("classification", 3, part(rows, "train"), part(60, "val"), part(60, "test"))
 
 
+def mup_rates(config: Config) -> dict[str, float]:
+    """Of `Plain` under muP: table 3 of Yang et al. 2022, the net being m times as wide as its base."""
+    if config["init"]["name"] != "mup":
+        return {}
+    m = 16 / config["init"]["base_width"]
+    vectors = dict.fromkeys(["fc1.weight", "fc1.bias", "fc2.bias", "norm1.weight", "norm1.bias"], m)
+    vectors |= dict.fromkeys(["norm2.weight", "norm2.bias"], m)
+    if config["optimizer"]["name"] == "sgd":
+        return vectors | {"fc3.weight": 1 / m}
+    return {"fc2.weight": 1 / m, "fc3.weight": 1 / m}
+
+
 def torch_optimizer(config: Config, net: nn.Module) -> tuple[torch.optim.Optimizer, Any]:
     """The optimizer, and its schedule: torch's cosine where that is all, else a LambdaLR."""
-    o = config["optimizer"]
+    o, rates = config["optimizer"], mup_rates(config)
     common = {"lr": o["lr"], "weight_decay": o["weight_decay"]}
+    groups = [{"params": [p], "lr": o["lr"] * rates.get(name, 1.0)} for name, p in net.named_parameters()]
     if o["name"] == "sgd":
-        optimizer: Any = torch.optim.SGD(net.parameters(), momentum=o["momentum"], nesterov=o["nesterov"], **common)
+        optimizer: Any = torch.optim.SGD(groups, momentum=o["momentum"], nesterov=o["nesterov"], **common)
     else:
         kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[o["name"]]
-        optimizer = kind(net.parameters(), betas=(o["beta1"], o["beta2"]), eps=o["eps"], **common)
+        optimizer = kind(groups, betas=(o["beta1"], o["beta2"]), eps=o["eps"], **common)
     if o["schedule"] == "cosine" and not o["warmup"]:
         return optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
     warm = round(o["warmup"] * STEPS)
@@ -156,7 +169,8 @@ def train_plainly(
     regression = data.task == "regression"
     y = y.double() if regression else y
     net = (net or {"mlp": Plain, "cnn": PlainConv}[config["arch"]["name"]](config, data)).double()
-    drawn = draw(slots(net), config["init"], config["act"], config["init_seed"])
+    base = Plain(config, data, config["init"]["base_width"]) if config["init"]["name"] == "mup" else None
+    drawn = draw(slots(net, base=base), config["init"], config["act"], config["init_seed"])
     with torch.no_grad():
         for name, p in net.named_parameters():
             p.copy_(drawn.get(name, p))

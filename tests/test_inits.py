@@ -38,7 +38,7 @@ from initlab.specs import ACTS, INITS
 from initlab.specs.init import NONLINEARITIES, SOLVED
 from initlab.streams import uniforms
 from initlab.structured import Fixed
-from nets import arch_for, data_for, small_net
+from nets import arch_for, base_for, data_for, small_net
 
 ALPHA = 1e-6
 SHAPES = [(64, 32), (32, 64), (48, 16, 3, 3), (1, 1)]
@@ -383,12 +383,10 @@ def test_gain_is_a_factor(name: str) -> None:
 def test_other_precisions_are_casts_of_the_float64_draw(name: str, dtype: torch.dtype) -> None:
     option, few = arch_for(name), {"steps": 3} if "steps" in INITS.own(name) else {}
     train = data_for(option).train
-    data = {"data": torch.tensor(train.x), "targets": torch.tensor(train.y)}
-    net, exact = (
-        small_net(option).to(dtype),
-        dict(initialize(small_net(option).double(), name, seed=5, **data, **few).named_parameters()),
-    )
-    for tensor, value in initialize(net, name, seed=5, **data, **few).named_parameters():
+    given: dict[str, Any] = {"data": torch.tensor(train.x), "targets": torch.tensor(train.y), "seed": 5}
+    given |= few | base_for(name, option)
+    exact = dict(initialize(small_net(option).double(), name, **given).named_parameters())
+    for tensor, value in initialize(small_net(option).to(dtype), name, **given).named_parameters():
         assert value.dtype == dtype and torch.equal(value, exact[tensor].to(dtype))
 
 
@@ -402,9 +400,10 @@ def generators_untouched() -> Iterator[None]:
 
 @every_scheme
 def test_initialize_leaves_the_global_generators_alone(name: str) -> None:
-    net, train = small_net(arch_for(name)), data_for(arch_for(name)).train
+    option = arch_for(name)
+    net, train, base = small_net(option), data_for(option).train, base_for(name, option)
     with generators_untouched():
-        initialize(net, name, bias="uniform", data=torch.tensor(train.x), targets=torch.tensor(train.y))
+        initialize(net, name, bias="uniform", data=torch.tensor(train.x), targets=torch.tensor(train.y), **base)
 
 
 def test_building_the_net_of_a_run_leaves_the_global_generators_alone() -> None:

@@ -48,7 +48,7 @@ ORDER = [
     ["datasets"],
     ["config", "inits", "step"],
     ["structured", "design", "links"],
-    ["adapt", "recurrent", "branches", "attention"],
+    ["adapt", "recurrent", "branches", "attention", "mup"],
     ["learned"],
     ["apply"],
     ["initial"],
@@ -66,7 +66,7 @@ ORDER = [
     ["plan", "record"],
     ["difference", "description", "results"],
     ["store"],
-    ["tables", "hparams", "probes"],
+    ["tables", "hparams", "probes", "coordinates"],
     ["progress", "status"],
     ["train"],
     ["sweep"],
@@ -164,6 +164,7 @@ COMPUTING = [
     "learned",
     "branches",
     "attention",
+    "mup",
     "acts",
     "archs",
     "archs.plain",
@@ -187,7 +188,7 @@ COMPUTING = [
 
 # The only modules that import these, at the top of the file or within a function.
 ALLOWED = {
-    "torch": {*COMPUTING, "train", "sweep", "curves", "record", "probes"} - {"inits", "archs"},
+    "torch": {*COMPUTING, "train", "sweep", "curves", "record", "probes", "coordinates"} - {"inits", "archs", "mup"},
     "scipy": {"structured", "theory.activations", "theory.meanfield", "theory.finite", *STATS}
     - {"stats", "stats.factors"},
     "lightning": {"module", "train"},

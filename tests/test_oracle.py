@@ -19,7 +19,7 @@ from conftest import small
 from initlab.config import Config
 from initlab.datasets import Data, load
 from initlab.module import StackModule, build_net
-from initlab.specs import ACTS, ARCHS
+from initlab.specs import ACTS, ARCHS, INITS
 from initlab.step import _clipped
 from initlab.streams import permutation
 from initlab.train import fit
@@ -99,6 +99,16 @@ def test_warm_up_and_clipping_equal_the_plain_program(optimizer: str) -> None:
     if clip := configs[0]["optimizer"]["clip"]:
         assert max(plain[0]["norms"]) > clip
         assert configs[1]["optimizer"]["clip"] is None
+
+
+@pytest.mark.parametrize("norm", ["none", "layer"])
+@pytest.mark.parametrize("optimizer", ["momentum", "adamw", "clipped adam"])
+def test_learning_rates_of_single_tensors_equal_the_plain_program(optimizer: str, norm: str) -> None:
+    """muP of two base widths beside a scheme that has none, in one stack: torch's groups of parameters."""
+    configs = runs(3, norm, (OPTIMIZERS | SCHEDULED)[optimizer], {})
+    for r, width in ((0, 8), (2, 64)):
+        configs[r] = configs[r] | {"init": INITS.typed({"name": "mup", "base_width": width, "gain": 1.0})}
+    _compare(configs)
 
 
 @pytest.mark.parametrize("act", ACTS)

@@ -20,12 +20,13 @@ import initlab.attention
 import initlab.branches
 import initlab.learned
 import initlab.recurrent  # noqa: F401  (the functions join the registry)
+from initlab import mup
 from initlab.errors import Refused
 from initlab.gains import critical_of
 from initlab.laws import Constant, Law, Normal, Symmetric, Weight
 from initlab.roles import WEIGHTLESS, Role, words
 from initlab.slots import Slot, slots
-from initlab.specs import INITS
+from initlab.specs import INITS, OPTIMIZERS
 from initlab.structured import Fixed
 from initlab.walk import follow
 
@@ -55,10 +56,29 @@ def draw(
 
 
 def weight_of(place: Slot, act: Mapping[str, Any], seed: int, signal: float | None = None) -> Weight:
-    fans_ = place.fan_in, place.fan_out
     return Weight(
-        place.name, place.shape, *fans_, act, seed, place.layer, place.groups, place.parts, signal, place.role
+        place.name,
+        place.shape,
+        place.fan_in,
+        place.fan_out,
+        act,
+        seed,
+        place.layer,
+        place.groups,
+        place.parts,
+        signal,
+        place.role,
+        place.growth,
     )
+
+
+def rates(places: Iterable[Slot], option: Mapping[str, Any], optimizer: str) -> dict[str, float]:
+    """Parameter -> the factor of its learning rate, where a scheme has one for this optimizer and it is not 1."""
+    found = {}
+    for place in places:
+        if INITS[scheme_of(place, option)["name"]].facts.get("base"):
+            found[place.name] = mup.rate(place.growth, adaptive=OPTIMIZERS[optimizer].facts["adaptive"])
+    return {name: factor for name, factor in found.items() if factor != 1}
 
 
 def law(place: Slot, option: Mapping[str, Any], weight: Weight) -> Law:
@@ -137,12 +157,13 @@ def signals(
     act: Mapping[str, Any],
     x: Tensor | None,
     roles: Mapping[str, Role] | None = None,
+    base: nn.Module | None = None,
 ) -> dict[str, float]:
     """Weight -> mean square of what it receives if all is drawn from its law; empty if no scheme asks for it.
 
     ``x`` are rows of data. Raises Refused where the net cannot be followed, see `walk`.
     """
-    named = {place.name: place for place in slots(model, roles)}
+    named = {place.name: place for place in slots(model, roles, base)}
     asking = [
         p for p in named.values() if p.part == "weight" and INITS[scheme_of(p, option)["name"]].facts.get("signal")
     ]

@@ -74,6 +74,7 @@ def _settle(config: Config) -> None:
         if "role" in scheme:
             roles.check(f"{where}.role={scheme['role']}", [scheme["role"]], arch, offers)
         roles.check(f"{where}={scheme['name']}", INITS[scheme["name"]].facts.get("needs", ()), arch, offers)
+    _check_base(config["init"], arch)
     if arch.get("norm") == "batch" and data["batch_size"] < 2:
         raise Refused(
             "dataset.batch_size=1, arch.norm=batch: a batch of one has no variance to normalise by; take 2 or more."
@@ -114,6 +115,29 @@ def _settle_scheme(scheme: dict[str, Any]) -> None:
         scheme["nonlinearity"] = fields["nonlinearity"].default
     if "negative_slope" in scheme and scheme["nonlinearity"] != "leaky_relu":
         scheme["negative_slope"] = fields["negative_slope"].default
+
+
+def base_width(init: Mapping[str, Any]) -> int | None:
+    """The width that a run's scheme, or one of its rules, compares with. Raises Refused for two."""
+    widths = {s["base_width"] for s in (init, *init["rules"]) if INITS[s["name"]].facts.get("base")}
+    if len(widths) > 1:
+        raise Refused(f"base_width: one for a run, and it has {', '.join(map(str, sorted(widths)))}.")
+    return next(iter(widths), None)
+
+
+def _check_base(init: Mapping[str, Any], arch: Mapping[str, Any]) -> None:
+    """Raises Refused if there is no net of base width."""
+    width = base_width(init)
+    if width is None:
+        return
+    if arch.get("width") is None:
+        raise Refused(
+            f"init={init['name']}: compares widths, and arch={arch['name']} has none, or several (arch.sizes)."
+        )
+    try:
+        ARCHS.typed({**arch, "width": width})
+    except Refused as refusal:
+        raise Refused(f"init.base_width={width}: no such net. {refusal}") from None
 
 
 def schemes(config: Config) -> Iterator[tuple[str, dict[str, Any]]]:

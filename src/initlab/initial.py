@@ -32,13 +32,18 @@ def initial(
     x: Tensor | None = None,
     y: Tensor | None = None,
     roles: Mapping[str, Role] | None = None,
+    base: nn.Module | None = None,
 ) -> tuple[dict[str, Tensor], list[Told]]:
     """The initial float64 tensor of every place that a scheme decides, and what was done to them after the draw.
 
-    ``x`` [N, ...] and ``y`` [N, ...] are data, for the schemes that look at them. Raises Refused where one needs them.
+    ``x`` [N, ...] and ``y`` [N, ...] are data, for the schemes that look at them, ``base`` the net of base width, for
+    those that ask for it. Raises Refused where one needs what is not given.
     """
-    places = slots(model, roles)
-    drawn = draw(places, option, act, seed, signals(model, option, act, x, roles))
+    places = slots(model, roles, base)
+    for scheme in (option, *option["rules"]):
+        if base is None and INITS[scheme["name"]].facts.get("base"):
+            raise Refused(f"init={scheme['name']}: compares widths, so it needs base, the same net of base width.")
+    drawn = draw(places, option, act, seed, signals(model, option, act, x, roles, base))
     adapting = _adaptations(places, option, act)
     if not adapting:
         return drawn, []
@@ -89,6 +94,7 @@ def initialize(
     data: Tensor | None = None,
     targets: Tensor | None = None,
     roles: Mapping[str, Role] | None = None,
+    base: nn.Module | None = None,
     **fields: Any,
 ) -> M:
     """Initialise a net's parameters in place by a registered scheme, and return the net.
@@ -97,7 +103,8 @@ def initialize(
     gain=torch, forward, backward and critical ask about; ``data`` [N, ...] are rows of what the net takes, for the
     schemes that look at them (auto, lsuv, ...), and ``targets`` [N, ...] what it should give for them, for those that
     follow a gradient (metainit, gradinit): integers are classes; ``roles``, by names of modules or parameters, are what
-    the layers are to the net, for the schemes that ask (by default the net's attribute `roles`). The draw is float64,
+    the layers are to the net, for the schemes that ask (by default the net's attribute `roles`); ``base`` is the same
+    net of base width, for mup. The draw is float64,
     cast to each parameter's dtype and copied to its device; it depends on (seed, parameter name, shape, scheme, role,
     data) alone. Raises Refused (a ValueError) for a name or a field that is not there, a value out of range, a rule
     that matches nothing, a role that the net lacks, data that are missing, or a weight that the scheme cannot fill.
@@ -113,6 +120,6 @@ def initialize(
         known = ", ".join(place.name for place in places if place.part in ("weight", "bias"))
         raise Refused(f"init.rules[{i}]: matches no weight or bias. Known: {known}.")
     parameters = dict(model.named_parameters(remove_duplicate=False))
-    for name, value in initial(model, option, activation, seed, data, targets, roles)[0].items():
+    for name, value in initial(model, option, activation, seed, data, targets, roles, base)[0].items():
         parameters[name].copy_(value)
     return model

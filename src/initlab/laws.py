@@ -29,7 +29,8 @@ class Weight:
 
     ``parts`` are the projections that lie in it along dimension 0 (q, k and v; the gates of an LSTM), ``groups`` those
     of a convolution; ``signal`` is the mean square of what it receives, where somebody has followed the net to there;
-    ``role`` is what its layer is to the net, where the net declares it.
+    ``role`` is what its layer is to the net, where the net declares it; ``growth``, how many times the inputs and the
+    outputs of the net of base width it has.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Weight:
     parts: int = 1
     signal: float | None = None
     role: Role | None = None
+    growth: tuple[float, float] = (1.0, 1.0)
 
     def uniform(self, stream: str = "") -> Tensor:
         """U(0, 1), float64, open at both ends: the same for every scheme under one seed, so comparisons are paired.

@@ -27,13 +27,15 @@ from torch import Tensor
 import initlab.acts
 import initlab.archs  # noqa: F401
 from initlab.adapt import Told
+from initlab.apply import rates
 from initlab.checkpoint import Checkpoint
-from initlab.config import Config
+from initlab.config import Config, base_width
 from initlab.curves import Curves
 from initlab.datasets import Data
 from initlab.initial import initial
 from initlab.optimizers import Hyper, Optimizer
 from initlab.signals import signals
+from initlab.slots import slots
 from initlab.specs import ACTS, ARCHS, OPTIMIZERS, PER_RUN
 from initlab.step import Program, State, evaluate, refusal, start, step
 from initlab.streams import permutation
@@ -64,6 +66,12 @@ def build_net(config: Config, data: Data) -> torch.nn.Module:
             return ARCHS.build(config["arch"], features, data.outputs, lambda: ACTS.build(config["act"]))
         finally:
             torch.set_default_dtype(before)
+
+
+def base_net(config: Config, data: Data) -> torch.nn.Module | None:
+    """The same of base width, if the run's scheme compares with one."""
+    width = base_width(config["init"])
+    return None if width is None else build_net(config | {"arch": config["arch"] | {"width": width}}, data)
 
 
 class StackModule(L.LightningModule):
@@ -124,18 +132,19 @@ class StackModule(L.LightningModule):
             self.steps,
             warmup=round(shared["optimizer"]["warmup"] * self.steps),
             stackable=self.refusal is None,
+            rates=self._rates(net),
         )
         first = self.resumed.state if self.resumed else self._start(net, optimizer.slots(hyper))
         self.state: State = first.to(self.device)
 
-    def _start(self, net: torch.nn.Module, slots: int) -> State:
+    def _start(self, net: torch.nn.Module, kept: int) -> State:
         blank = {name: torch.zeros_like(p) for name, p in net.named_parameters()}
         data = torch.tensor(self.data.train.x), torch.tensor(self.data.train.y)
         drawn = [self._drawn(net, r, *data) or blank for r in range(len(self.configs))]
         self.initial_hashes = [_hash(run) for run in drawn]
         params = {name: torch.stack([run[name] for run in drawn]) for name in blank}
         buffers = {name: b.expand(len(drawn), *b.shape).clone() for name, b in net.named_buffers()}
-        state = start(params, buffers, slots)
+        state = start(params, buffers, kept)
         return state._replace(alive=torch.tensor([r in self.live for r in range(len(drawn))]))
 
     def _drawn(self, net: torch.nn.Module, r: int, x: Tensor, y: Tensor) -> dict[str, Tensor] | None:
@@ -153,10 +162,21 @@ class StackModule(L.LightningModule):
 
     def _initial(self, net: torch.nn.Module, r: int, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         config = self.configs[r]
-        drawn, told = initial(net, config["init"], config["act"], config["init_seed"], x, y)
+        drawn, told = initial(
+            net, config["init"], config["act"], config["init_seed"], x, y, base=base_net(config, self.data)
+        )
         if told:
             self.adapted[r] = told
         return {name: drawn.get(name, p.detach()).to("cpu", self.dtype_) for name, p in net.named_parameters()}
+
+    def _rates(self, net: torch.nn.Module) -> dict[str, Tensor]:
+        """Factors [R] of the learning rate, for the parameters of which some run's scheme has one."""
+        optimizer = self.configs[0]["optimizer"]["name"]
+        runs = [rates(slots(net, base=base_net(c, self.data)), c["init"], optimizer) for c in self.configs]
+        return {
+            name: torch.tensor([run.get(name, 1.0) for run in runs], dtype=self.dtype_, device=self.device)
+            for name in {name for run in runs for name in run}
+        }
 
     def _hyper(self) -> Hyper:
         def column(field: str, neutral: float) -> Tensor | None:

@@ -36,14 +36,31 @@ class Slot:
     weight: str = ""  # of a bias: the name of its weight
     padding: int | None = None  # of an embedding: the row that is zero and never trained
     role: Role | None = None  # as the net declares it
+    base: tuple[int, ...] | None = None  # its shape in the net of base width, where there is one
+
+    @property
+    def growth(self) -> tuple[float, float]:
+        """(inputs, outputs) over those in the net of base width. A vector has outputs alone, and so has an embedding's
+        table, whose rows are picked rather than summed.
+        """
+        if self.base is None or not self.shape:
+            return 1.0, 1.0
+        sides = [mine / theirs for mine, theirs in zip(self.shape, self.base, strict=True)]
+        if self.part != "weight":
+            return 1.0, sides[0]
+        if self.layer == "embedding":
+            return sides[0], sides[1]
+        return (sides[0], sides[1]) if self.layer == "conv_transpose" else (sides[1], sides[0])
 
 
-def slots(model: nn.Module, roles: Mapping[str, Role] | None = None) -> list[Slot]:
+def slots(model: nn.Module, roles: Mapping[str, Role] | None = None, base: nn.Module | None = None) -> list[Slot]:
     """The places of all parameters of a net, in its order; a tied one counts where it comes first.
 
-    ``roles`` name modules or parameters; by default they are the net's own attribute `roles`, if it has one. Raises
-    Refused for a role of what is not there, and for a parametrized layer, whose parameters are no longer its weight.
+    ``roles`` name modules or parameters; by default they are the net's own attribute `roles`, if it has one. ``base``
+    is the same net of another width. Raises Refused for a role of what is not there, for a base net with other
+    parameters, and for a parametrized layer, whose parameters are no longer its weight.
     """
+    shapes = _shapes(model, base)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     declared = getattr(model, "roles", {}) if roles is None else roles
     known = [*(name for name, _ in model.named_modules()), *names.values()]
@@ -58,8 +75,22 @@ def slots(model: nn.Module, roles: Mapping[str, Role] | None = None) -> list[Slo
             name = f"{prefix}.{leaf}" if prefix else leaf
             if names[id(parameter)] == name:
                 role = declared.get(name, declared.get(prefix))
-                places.append(replace(_slot(module, leaf, parameter, names), role=role))
+                places.append(replace(_slot(module, leaf, parameter, names), role=role, base=shapes.get(name)))
     return places
+
+
+def _shapes(model: nn.Module, base: nn.Module | None) -> dict[str, tuple[int, ...]]:
+    """The shapes of the base net's parameters, which have to be the net's own but for their sizes."""
+    if base is None:
+        return {}
+    shapes = {name: tuple(parameter.shape) for name, parameter in base.named_parameters()}
+    for name, parameter in model.named_parameters():
+        if len(shapes.get(name, ())) != parameter.dim():
+            raise Refused(
+                f"base: has no parameter {name} of {parameter.dim()} dimensions, as the net has. It is to be "
+                "the same net of another width."
+            )
+    return shapes
 
 
 def _slot(module: nn.Module, leaf: str, parameter: nn.Parameter, names: Mapping[int, str]) -> Slot:

@@ -15,7 +15,8 @@ Letters: R runs, B rows of a batch, N rows of a part, P positions, C classes.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import torch
@@ -30,7 +31,10 @@ EVALUATION_ROWS = 1024  # rows of a part that pass through the net at once; of s
 
 @dataclass(frozen=True)
 class Program:
-    """What all runs of a stack share, and their hyper-parameters [R]. ``stackable``: vmap takes the net."""
+    """What all runs of a stack share, and their hyper-parameters [R].
+
+    ``stackable``: vmap takes the net. ``rates``: factors [R] of the learning rate of some parameters.
+    """
 
     net: nn.Module
     task: Literal["classification", "regression"]
@@ -40,6 +44,7 @@ class Program:
     steps: int
     warmup: int = 0
     stackable: bool = True
+    rates: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class State(NamedTuple):
@@ -160,7 +165,8 @@ def _advanced(program: Program, state: State, grads: Tensors, buffers: Tensors, 
         grads = _clipped(grads, hyper.clip)
     params, slots = {}, {}
     for name, p in state.params.items():
-        params[name], slots[name] = program.update(p, grads[name], state.slots[name], _broadcast(hyper, p.dim()), t)
+        own = hyper._replace(lr=hyper.lr * program.rates[name]) if name in program.rates else hyper
+        params[name], slots[name] = program.update(p, grads[name], state.slots[name], _broadcast(own, p.dim()), t)
     # An infinite gradient makes the new parameter non-finite, so that loss and parameters tell all.
     finite = torch.stack([losses, *(p.reshape(len(p), -1).abs().amax(1) for p in params.values())]).isfinite()
     good = state.alive & finite.all(0)

@@ -1,12 +1,13 @@
 """The schemes that ask for roles: fields, defaults, ranges, sources. Laws are in `branches.py` and `attention.py`.
 
 Facts, besides those of `init`: ``needs``, the roles without which a net is refused; ``decides``, the roles whose
-numbers, which are no weights, follow the scheme as well.
+numbers, which are no weights, follow the scheme as well; ``base``, if it compares the net with one of its
+``base_width`` and has learning rates for it.
 """
 
 from __future__ import annotations
 
-from initlab.fields import Field, Number
+from initlab.fields import Field, Integer, Number, OneOf
 from initlab.specs.checks import POSITIVE
 from initlab.specs.init import GAIN, INITS, NO_TRANSPOSED
 
@@ -83,4 +84,18 @@ INITS.declare(
     needs=("query", "key", "value", "attention_output"),
     assumes="images in patches; for language the authors find other signs",
     libraries="none official",
+)
+INITS.declare(
+    "mup",
+    doc="Kaiming at base width; variances, and learning rates, of other widths so that they train alike",
+    source="Yang & Hu 2021, arXiv:2011.14522; Yang et al. 2022, arXiv:2203.03466, table 3",
+    fields=GAIN
+    | {
+        "readout": Field("scaled", OneOf(("scaled", "zero")), "zero: it starts at 0, at every width"),
+        "base_width": Field(128, Integer(1), "the width (arch.width) whose learning rate is to be the best for all"),
+    },
+    needs=("readout",),
+    base=True,
+    assumes="layers that all grow with arch.width; attention whose heads keep their size",
+    libraries="mup (torch), whose readout has a multiplier instead (table 8): the same training",
 )

@@ -1,4 +1,7 @@
-"""The optimizers: fields, defaults, ranges, sources. Their updates are in `optimizers.py`."""
+"""The optimizers: fields, defaults, ranges, sources. Their updates are in `optimizers.py`.
+
+The fact ``adaptive`` says whether a step's size is apart from the gradient's, as Adam's is.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,7 @@ MOMENTS = {
 OPTIMIZERS.declare(
     "sgd",
     doc="torch.optim.SGD",
+    adaptive=False,
     fields={
         "lr": Field(0.1, POSITIVE, "learning rate"),
         "momentum": Field(0.0, UNIT),
@@ -39,10 +43,13 @@ OPTIMIZERS.declare(
         "momentum > 0 for nesterov", ("momentum", "nesterov"), lambda f: f["momentum"] > 0 or not f["nesterov"]
     ),
 )
-OPTIMIZERS.declare("adam", doc="torch.optim.Adam", source="Kingma & Ba 2015, arXiv:1412.6980", fields=MOMENTS)
+OPTIMIZERS.declare(
+    "adam", doc="torch.optim.Adam", source="Kingma & Ba 2015, arXiv:1412.6980", fields=MOMENTS, adaptive=True
+)
 OPTIMIZERS.declare(
     "adamw",
     doc="torch.optim.AdamW: decay apart from the gradient",
     source="Loshchilov & Hutter 2019, arXiv:1711.05101",
+    adaptive=True,
     fields=MOMENTS | {"weight_decay": Field(0.01, Number(ge=0))},
 )

@@ -98,8 +98,10 @@ def resnet(
         stride, sizes = channels // inputs, [inputs, *[channels] * (layers - 1)]
         convs = {f"conv{i}": conv(size, channels, stride if i == 1 else 1) for i, size in enumerate(sizes, 1)}
         branch = _branch(convs, [image_norm(norm, size) for size in sizes], act, fixup)
+        if stride == 1:
+            return Block(branch, residual != "plain")
         resize = conv(inputs, channels, stride, 1) if shortcut == "project" else Padded(channels - inputs)
-        return Block(branch, residual != "plain", resize if stride > 1 else None)
+        return Block(branch, residual != "plain", resize)
 
     channels = [width * 2**stage for stage in range(stages) for _ in range(depth)]
     blocks = [block(inputs, size) for inputs, size in zip([width, *channels], channels, strict=False)]

@@ -34,7 +34,7 @@ ORDER = [
     ["folder"],
     ["theory.activations"],
     ["theory.gaussian"],
-    ["theory.moments", "theory.finite", "theory.chance"],
+    ["theory.moments", "theory.finite", "theory.chance", "theory.attention"],
     ["theory.meanfield", "theory.signal"],
     ["theory.gains", "theory.trace"],
     ["theory"],
@@ -93,6 +93,7 @@ PLANNING = [
     "theory.gains",
     "theory.meanfield",
     "theory.finite",
+    "theory.attention",
     "theory.chance",
     "theory.signal",
     "theory.trace",
@@ -189,7 +190,7 @@ COMPUTING = [
 # The only modules that import these, at the top of the file or within a function.
 ALLOWED = {
     "torch": {*COMPUTING, "train", "sweep", "curves", "record", "probes", "coordinates"} - {"inits", "archs", "mup"},
-    "scipy": {"structured", "theory.activations", "theory.meanfield", "theory.finite", *STATS}
+    "scipy": {"structured", "theory.activations", "theory.meanfield", "theory.finite", "theory.attention", *STATS}
     - {"stats", "stats.factors"},
     "lightning": {"module", "train"},
     "hydra": {"compose", "axes", "product", "links", "command"},

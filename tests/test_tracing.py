@@ -14,8 +14,9 @@ import initlab
 import initlab.acts
 import initlab.archs
 from initlab import theory
+from initlab.datasets import load
 from initlab.probing import probe
-from initlab.specs import ACTS, ARCHS
+from initlab.specs import ACTS, ARCHS, DATASETS
 
 SEEDS, WIDTH, CONFIDENCE = 24, 192, 0.99
 
@@ -121,6 +122,33 @@ def test_a_likeness_of_two_inputs_is_followed_too() -> None:
     assert cosines.mean(0) == pytest.approx([layer.correlation for layer in expected], abs=0.02)
 
 
+SEQUENCES = {
+    "attention": ({"name": "transformer", "depth": 2, "width": 128, "heads": 4}, "copy", 0.12),
+    "patches": ({"name": "vit", "depth": 2, "width": 128, "heads": 4, "patch": 2, "pool": "mean"}, "digits", 0.15),
+    "a token": ({"name": "vit", "depth": 2, "width": 128, "heads": 4, "patch": 2}, "digits", 0.4),
+    "recurrence": ({"name": "rnn", "depth": 1, "width": 128}, "copy", 0.12),
+}
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_attention_and_recurrence_of_our_nets(name: str) -> None:
+    """Each q, the mean over 12 nets on 64 rows. The bounds are wide where positions are taken to be alike and are not,
+    for a class token most of all."""
+    option, dataset, bound = SEQUENCES[name]
+    data = load(DATASETS.typed({"name": dataset}))
+    x = torch.tensor(data.train.x[:64])
+    act = ACTS.typed({"name": "tanh"})
+    net = ARCHS.build(ARCHS.typed(option), tuple(x.shape[1:]), data.outputs, lambda: ACTS.build(act))
+    expected = initlab.trace(net, "xavier", act="tanh", data=x)
+    found = []
+    for seed in range(12):
+        initlab.initialize(net, "xavier", act="tanh", seed=seed)
+        found.append([layer.q for layer in probe(net, x, full=False).layers])
+    measured_q = np.mean(found, axis=0)[: len(expected.layers)]
+    assert measured_q == pytest.approx([layer.q for layer in expected.layers], rel=bound)
+    assert expected.stopped and len(expected.layers) > 10
+
+
 def test_a_batch_norm_makes_gradients_grow() -> None:
     """By pi / (pi - 1) a layer, in ReLU nets and large batches (Yang et al. 2019, arXiv:1902.08129)."""
     ops: list[theory.Op] = [theory.Dense("first", 100, 100, 2 / 100)]
@@ -162,6 +190,15 @@ STOPS = {
     ),
     "a cell of torch": (lambda: nn.Sequential(nn.Linear(8, 8), nn.RNNCell(8, 8)), 1, "1.weight_ih"),
 }
+
+
+def test_attention_at_init_lies_between_the_mean_and_a_choice() -> None:
+    """Of softmax's weights: even without logits, one with very large ones; alike where the logits are."""
+    assert theory.sharing(16, 0.0, 0.0) == pytest.approx((1 / 16, 1 / 16))
+    own, other = theory.sharing(16, 200.0, 0.0)
+    assert own > 0.97 and other == pytest.approx(1 / 16, abs=0.02)
+    own, other = theory.sharing(1024, 1.0, 1.0)
+    assert own == pytest.approx(other) and own == pytest.approx(np.e / 1024, rel=0.05)  # E exp(2z) / (E exp z)^2 = e
 
 
 @pytest.mark.parametrize("name", STOPS)

@@ -46,7 +46,7 @@ def draw(
     """
     drawn = {}
     for place in places:
-        if place.part == "kept" and not _decides(scheme_of(place, option), place):
+        if not decided(place, option):
             continue
         weight = weight_of(place, act, seed, (received or {}).get(place.name))
         drawn[place.name] = law(place, option, weight).draw(weight)
@@ -109,6 +109,11 @@ def _bias(place: Slot, scheme: Mapping[str, Any], act: Mapping[str, Any]) -> Law
         return Normal(0.0, math.sqrt(critical_of(act).bias_variance))
     constant = BIAS_CONSTANT if value == "default" else float(value)
     return Constant(constant if word == "constant" else 0.0)
+
+
+def decided(place: Slot, option: Mapping[str, Any]) -> bool:
+    """Whether a scheme decides a place's values; if not, its module's stay."""
+    return place.part != "kept" or _decides(scheme_of(place, option), place)
 
 
 def _decides(scheme: Mapping[str, Any], place: Slot) -> bool:

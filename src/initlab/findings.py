@@ -36,7 +36,8 @@ class Layer:
     output where none follows); ``dead`` the share of slopes that are 0, ``saturated`` of those below a tenth of the
     greatest near 0, ``silent`` the share of units dead for every row; ``gradient`` E (dL/d pre-activation)^2, that of
     the net's output being 1; ``correlation`` the mean cosine of two rows' pre-activations, ``rank`` their effective
-    rank; ``singular`` the spread of the weight's singular values. None: there is none to measure.
+    rank; ``singular`` the spread of the weight's singular values; ``call`` the number of the call of a layer
+    that is called again and again. None: there is none.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Layer:
     saturated: float | None = None
     silent: float | None = None
     singular: Spread | None = None
+    call: int | None = None
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ activation that torch does not know by whether it treats a part of its input as 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from torch.nn.modules import activation as activations
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.dropout import _DropoutNd
 
-from initlab.recording import OPAQUE, Node
+from initlab.recording import OPAQUE, Node, elementwise
 from initlab.slots import NORMS
 
 LAYERS = (nn.Linear, _ConvNd, nn.Embedding, nn.Bilinear, *OPAQUE)
@@ -24,7 +25,7 @@ PRODUCTS = {"linear", "matmul", "rmatmul", "mm", "bmm", "addmm", "baddbmm", "ein
 PRODUCTS |= {f"conv{transposed}{n}d" for n in (1, 2, 3) for transposed in ("", "_transpose")}
 VIEWS = {"view", "reshape", "flatten", "unflatten", "permute", "transpose", "swapaxes", "movedim", "contiguous", "get"}
 VIEWS |= {"getitem", "squeeze", "unsqueeze", "expand", "chunk", "split", "unbind", "select", "narrow", "clone", "to"}
-VIEWS |= {"float", "double", "t", "type_as", "expand_as", "view_as", "roll"}
+VIEWS |= {"float", "double", "t", "type_as", "expand_as", "view_as", "roll", "cat", "stack"}  # the last two, of one
 SHARES = (nn.Softmax, nn.LogSoftmax, nn.Softmin, nn.Softmax2d, nn.MultiheadAttention, nn.GLU)
 CURVES = {"relu", "relu6", "leaky_relu", "prelu", "elu", "selu", "celu", "gelu", "silu", "mish", "tanh", "sigmoid"}
 CURVES |= {"softplus", "softsign", "hardtanh", "hardswish", "hardsigmoid", "logsigmoid", "sin", "erf"}
@@ -37,16 +38,16 @@ def weight(node: Node, nodes: Sequence[Node]) -> str | None:
         return None if leaf is None else f"{node.name}.{leaf}" if node.name else leaf
     if node.function not in PRODUCTS:
         return None
-    return next((name for name in (*node.parameters, *(_viewed(nodes[i], nodes) for i in node.of)) if name), None)
+    return next((name for name in (*node.parameters, *(viewed(nodes[i], nodes) for i in node.of)) if name), None)
 
 
-def _viewed(node: Node, nodes: Sequence[Node]) -> str | None:
+def viewed(node: Node, nodes: Sequence[Node]) -> str | None:
     """The parameter that a chain of views, such as weight.T, is of; the first, where several were put together."""
-    if node.parameters and not node.of and node.function in VIEWS | {"cat"}:
+    if node.parameters and not node.of and node.function in VIEWS:
         return node.parameters[0]
     if node.function not in VIEWS:
         return None
-    return _viewed(nodes[node.of[0]], nodes) if len(node.of) == 1 else None
+    return viewed(nodes[node.of[0]], nodes) if len(node.of) == 1 else None
 
 
 def is_activation(what: Any) -> bool:
@@ -59,16 +60,40 @@ def is_activation(what: Any) -> bool:
     return not type(what).__module__.startswith("torch.nn.") and elementwise(what)
 
 
-@lru_cache(64)
-def elementwise(module: Callable[[Any], Any]) -> bool:
-    """Whether it treats a part of a vector as it does in the whole."""
-    values = torch.linspace(-3, 3, 16)
-    try:
-        with torch.no_grad():
-            whole, part = module(values.clone()), module(values[::2].clone())
-        return whole.shape == values.shape and torch.equal(whole[::2], part)
-    except (RuntimeError, ValueError, IndexError, AssertionError, TypeError, AttributeError):
-        return False
+@dataclass(frozen=True)
+class Heads:
+    """Attention as it was written out: the calls that gave queries, keys and values, those in between, over how many
+    positions, and by what q'k was multiplied, in units of 1 / sqrt(d)."""
+
+    query: int
+    key: int
+    value: int
+    between: frozenset[int]
+    positions: int
+    temperature: float
+
+
+def heads(node: Node, nodes: Sequence[Node]) -> Heads | None:
+    """softmax(q k' / c) v, or torch's scaled_dot_product_attention; None where a call ends no such thing."""
+    if node.function == "scaled_dot_product_attention" and len(node.of) == 3 and not node.numbers:
+        return Heads(*node.of, frozenset(), node.shapes[1][-2], 1.0)
+    if node.function not in ("matmul", "bmm") or len(node.of) != 2:
+        return None
+    within, at, factor = {node.of[0]}, node.of[0], 1.0
+    shares = nodes[at]
+    if not (shares.function == "softmax" or isinstance(shares.what, nn.Softmax)):
+        return None
+    while True:
+        at = nodes[at].of[0]
+        within.add(at)
+        call = nodes[at]
+        if call.function in ("matmul", "bmm") and len(call.of) == 2:
+            temperature = abs(factor) * math.sqrt(call.shapes[0][-1])
+            return Heads(*call.of, node.of[1], frozenset(within), shares.shape[-1], temperature)
+        if call.function not in VIEWS | {"mul", "div"} or len(call.of) != 1:
+            return None
+        if call.function in ("mul", "div") and len(call.numbers) == 1:
+            factor *= call.numbers[0] if call.function == "mul" else 1 / call.numbers[0]
 
 
 def passes_on(node: Node) -> bool:

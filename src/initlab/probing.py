@@ -167,8 +167,9 @@ class _Watch:
             seen[name] += 1
             if full and name not in spreads:
                 spreads[name] = of_matrix(self.parameters[name])
-            of = name.removesuffix(".weight") + (f"@{seen[name]}" if calls[name] > 1 else "")
-            yield Layer(of, tuple(self.parameters[name].shape), **draft, singular=spreads.get(name))
+            call = seen[name] if calls[name] > 1 else None
+            of = name.removesuffix(".weight") + (f"@{call}" if call else "")
+            yield Layer(of, tuple(self.parameters[name].shape), **draft, singular=spreads.get(name), call=call)
 
 
 def _moments(out: Tensor) -> dict[str, float]:

@@ -4,9 +4,9 @@
         out = model(x)
     record.nodes[3].of                       # the calls whose outputs the fourth takes; record.node(out) is the last
 
-A module of torch without children, or a module without children and parameters, is one call; what happens within it is
-not looked at. Any other module is looked into, down to the functions that it calls. Structure is what was executed:
-no source is read, no name is guessed from.
+A module of torch without children, and an elementwise one without children and parameters, is one call; what happens
+within it is not looked at. Any other is looked into, down to the functions that it calls. Structure is what was
+executed: no source is read, no name is guessed from.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -153,9 +154,22 @@ class Recorder(TorchFunctionMode):
 
 
 def _is_one(module: nn.Module) -> bool:
-    childless = not list(module.children())
+    if list(module.children()):
+        return isinstance(module, OPAQUE)
     of_torch = type(module).__module__.startswith("torch.nn.")
-    return isinstance(module, OPAQUE) or (childless and (of_torch or not list(module.parameters())))
+    return of_torch or (not list(module.parameters()) and elementwise(module))
+
+
+@lru_cache(64)
+def elementwise(module: Callable[[Any], Any]) -> bool:
+    """Whether it treats a part of a vector as it does in the whole."""
+    values = torch.linspace(-3, 3, 16)
+    try:
+        with torch.no_grad():
+            whole, part = module(values.clone()), module(values[::2].clone())
+        return whole.shape == values.shape and torch.equal(whole[::2], part)
+    except (RuntimeError, ValueError, IndexError, AssertionError, TypeError, AttributeError):
+        return False
 
 
 def _named(hook: Callable[..., None], name: str) -> Callable[..., None]:

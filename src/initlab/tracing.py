@@ -13,14 +13,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.dropout import _DropoutNd
 
 import initlab.acts  # noqa: F401
 from initlab import theory
 from initlab.adapt import Adapted
-from initlab.apply import law, signals, weight_of
+from initlab.apply import decided, law, signals, weight_of
 from initlab.errors import Refused
-from initlab.kinds import CURVES, VIEWS, weight
+from initlab.kinds import CURVES, LAYERS, VIEWS, heads, viewed, weight
 from initlab.laws import Law, Normal
 from initlab.recording import Node, Recorder, untouched
 from initlab.slots import slots
@@ -57,21 +58,41 @@ def trace(
     activation = ACTS.typed({"name": act} if isinstance(act, str) else act)
     ops = list(_ops(model, data, activation, _Laws(model, option, activation, data)))
     cosine = mean_cosine(cosines(data[:CORRELATED]))
-    return theory.trace(ops, float(data.double().square().mean()), cosine)
+    return theory.trace(ops, float(data.double().square().mean()), cosine, _between(model, data))
+
+
+def _between(model: nn.Module, data: Tensor) -> float:
+    """Half the mean squared difference of a row at two positions: of a sequence's, or of the patches that the net's
+    first layer cuts an image into; NaN where there are none."""
+    if data.dim() == 3:
+        positions = data
+    else:
+        first = next((m for m in model.modules() if isinstance(m, LAYERS)), None)
+        if data.dim() != 4 or not isinstance(first, nn.Conv2d) or first.kernel_size != first.stride:
+            return math.nan
+        positions = nn.functional.unfold(data.float(), first.kernel_size, stride=first.stride).mT
+    return float(positions.double().var(1).mean()) if positions.shape[1] > 1 else math.nan
 
 
 def _ops(model: nn.Module, data: Tensor, act: Mapping[str, Any], laws: _Laws) -> Iterator[theory.Op]:
     """The calls between the first row and the output, each after what it takes."""
     nodes, last = _recorded(model, data)
     used = _ancestors(nodes, last)
+    found = {i: attention for i in used if (attention := heads(nodes[i], nodes)) is not None}
+    used -= {0}.union(*(attention.between for attention in found.values()))
     kind = type(ACTS.build(act))
     place = {0: -1}  # call -> the op that stands for its output
     count = 0
-    for i, node in enumerate(nodes):
-        if i == 0 or i not in used:
-            continue
-        source = place[node.of[0]] if node.of else None
-        op = _op(node, nodes, place, act if isinstance(node.what, kind) else None, laws)
+    for i in sorted(used):
+        node, attention = nodes[i], found.get(i)
+        op: theory.Op | None
+        if attention:
+            source: int | None = place[attention.value]
+            queries, keys = place[attention.query], place[attention.key]
+            op = theory.Attend(queries, keys, attention.positions, attention.temperature)
+        else:
+            source = place[node.of[0]] if node.of else None
+            op = _op(node, nodes, place, act if isinstance(node.what, kind) else None, laws)
         if op is not None:
             if source is not None and source != count - 1:
                 yield theory.From(source)
@@ -119,6 +140,8 @@ def _op(
         return _module(node)
     if node.function in VIEWS and len(node.of) == 1:
         return None
+    if node.function == "cat" and len(node.of) == 2 and (token := viewed(nodes[node.of[0]], nodes)) is not None:
+        return theory.Token(laws.square(token), node.shapes[1][-2])
     if node.function in CURVES and not node.numbers and node.function in ACTS:
         return theory.Act(ACTS.typed({"name": node.function}))
     if node.function in ("add", "sub", "rsub", "mul", "div"):
@@ -147,11 +170,12 @@ def _arithmetic(node: Node, place: Mapping[int, int], laws: _Laws) -> theory.Op:
     if len(node.of) == 2 and node.function in ("add", "sub") and not node.numbers:
         return theory.Add(place[node.of[1]])
     constants = [*(number**2 for number in node.numbers), *node.squares, *map(laws.square, node.parameters)]
+    places = any(laws.values[name].dim() > 1 for name in node.parameters)  # each position has its own
     if len(node.of) != 1 or len(constants) != 1:
         return theory.Beyond(f"{node.name or 'the net'}: theory has no law for this {node.function} of signals")
     (square,) = constants
     if node.function in ("add", "sub", "rsub"):
-        return theory.Shift(square)
+        return theory.Shift(square, square if places else 0.0)
     return theory.Scale(math.sqrt(square if node.function == "mul" else 1 / square))
 
 
@@ -169,7 +193,7 @@ class _Laws:
         return law(place, self.option, weight_of(place, self.act, 0, self.received.get(name)))
 
     def square(self, name: str) -> float:
-        if name not in self.places or self.places[name].part == "kept":
+        if name not in self.places or not decided(self.places[name], self.option):
             return float(self.values[name].detach().double().square().mean())
         of = self.law(name)
         return of.mean**2 + of.std**2
@@ -194,4 +218,5 @@ class _Laws:
             gaussian=isinstance(weights, Normal),
             rows=place.shape[0],
             singular=weights.singular,
+            mixes=isinstance(node.what, _ConvNd) and node.what.kernel_size != node.what.stride,
         )

@@ -46,13 +46,14 @@ def judge(found: Probe) -> Judgement:
     hidden = found.layers[:-1]
     if not hidden:
         return _judged("trains", "a linear model: no hidden layer to lose a signal in.", 0.0)
-    logs = [(layer, math.log2(layer.gradient)) for layer in hidden if layer.gradient]
+    steps = [layer for layer in hidden if layer.call] or hidden  # a recurrent net is as deep as its steps
+    logs = [(layer, math.log2(layer.gradient)) for layer in steps if layer.gradient]
     change = logs[0][1] - logs[-1][1] if logs else 0.0
     rank, enough = hidden[-1].rank, min(RANK, KEPT * min(found.rank, hidden[-1].shape[0]))
     gradient, merging = abs(change) / GRADIENT, min(enough / rank, NEVER) if rank else NEVER
     risk = max(gradient, merging)
     if risk < 1:
-        words = f"gradient variance at {hidden[0].name} {_power(change)} times that at {hidden[-1].name}"
+        words = f"gradient variance at {steps[0].name} {_power(change)} times that at {steps[-1].name}"
         return _judged("trains", f"{words}; there {found.rows} rows have an effective rank of {rank:.1f}.", risk)
     if merging > gradient:
         alike = tuple(layer.name for layer in hidden if layer.rank <= enough)

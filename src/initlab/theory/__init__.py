@@ -7,18 +7,20 @@ trace(ops, Moments(...))             # layer by layer through a declared net, wi
 """
 
 from initlab.theory.activations import Activation, activation
+from initlab.theory.attention import sharing
 from initlab.theory.chance import chance_loss
 from initlab.theory.gains import gain
 from initlab.theory.gaussian import expect, expect_pair
 from initlab.theory.meanfield import Critical, MeanField, NoCritical, critical, critical_line
 from initlab.theory.moments import apart, dead, mean, saturated, second_moment, slope_moment
-from initlab.theory.signal import Act, Add, Beyond, Constant, Dense, Drop, From, Norm, Op, Scale, Shift
+from initlab.theory.signal import Act, Add, Attend, Beyond, Constant, Dense, Drop, From, Norm, Op, Scale, Shift, Token
 from initlab.theory.trace import Trace, trace
 
 __all__ = [
     "Act",
     "Activation",
     "Add",
+    "Attend",
     "Beyond",
     "Constant",
     "Critical",
@@ -31,6 +33,7 @@ __all__ = [
     "Op",
     "Scale",
     "Shift",
+    "Token",
     "Trace",
     "activation",
     "apart",
@@ -44,6 +47,7 @@ __all__ = [
     "mean",
     "saturated",
     "second_moment",
+    "sharing",
     "slope_moment",
     "trace",
 ]

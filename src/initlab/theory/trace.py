@@ -23,7 +23,7 @@ from initlab.errors import Refused
 from initlab.theory.finite import KURTOSIS
 from initlab.theory.meanfield import MeanField
 from initlab.theory.moments import dead, saturated
-from initlab.theory.signal import Act, Add, Beyond, Dense, From, Norm, Op, Signal, Stop, after, back
+from initlab.theory.signal import Act, Add, Attend, Beyond, Dense, From, Norm, Op, Signal, Stop, after, back
 
 Verdict = Literal["trains", "vanishes", "explodes", "stalls", "unknown"]
 FAR = 2.0**20  # a gradient or signal so many times weaker or stronger than at the other end is lost to one rate
@@ -34,11 +34,11 @@ DEPTHS = 6.0  # nets train to about 6 depth scales: Schoenholz et al. 2017, sec.
 class Layer:
     """What theory expects of one weight's output, the pre-activation, and of what an activation makes of it.
 
-    ``q`` its second moment (its mean is 0) and ``correlation`` that of two inputs; ``mean`` and ``after`` the moments
-    after the activation; ``gradient`` the variance of dL/d(pre-activation) where that of the net's output is 1 (None
-    where theory does not reach the output); ``dead`` and ``saturated`` the shares of units without, and with little,
-    gradient; ``greatest`` and ``least`` the edges of the weight's singular values; ``scatter`` the relative standard
-    deviation of one net's q about the prediction (None: not derived).
+    ``q`` its second moment (its mean is 0), ``correlation`` that of two inputs (NaN beyond attention); ``mean`` and
+    ``after`` the moments after the activation; ``gradient`` the variance of dL/d(pre-activation) where that of the
+    net's output is 1 (None where theory does not reach the output); ``dead`` and ``saturated`` the shares of units
+    without, and with little, gradient; ``greatest`` and ``least`` the edges of the weight's singular values;
+    ``scatter`` the relative standard deviation of one net's q about the prediction (None: not derived).
     """
 
     name: str
@@ -64,20 +64,26 @@ class Trace:
     stopped: str | None = None
 
 
-def trace(ops: Sequence[Op], square: float, correlation: float = 0.0) -> Trace:
+def trace(ops: Sequence[Op], square: float, correlation: float = 0.0, between: float = math.nan) -> Trace:
     """The expectations for ops whose input has this mean square, and two inputs this correlation.
+
+    ``between`` is half the mean squared difference of an input at two of its positions, for attention.
 
     Where theory cannot follow an op, the layers up to there are given, without gradients, and ``stopped`` says why.
     Raises Refused if there is no weight, or an activation has no formula.
     """
     if not any(isinstance(op, Dense | Beyond) for op in ops):
         raise Refused("trace: the net has no weight to follow a signal through.")
-    signals, stopped = _forward(ops, Signal(square, (1 - correlation) * square))
+    signals, stopped = _forward(ops, Signal(square, (1 - correlation) * square, between))
     layers = _layers(ops, signals)
     if stopped is None:
-        gradients = _backward(ops, signals)
-        places = [i for i, op in enumerate(ops) if isinstance(op, Dense)]
-        layers = [replace(layer, gradient=gradients[i + 1]) for layer, i in zip(layers, places, strict=True)]
+        try:
+            gradients = _backward(ops, signals)
+        except Stop as stop:
+            stopped = str(stop)
+        else:
+            places = [i for i, op in enumerate(ops) if isinstance(op, Dense)]
+            layers = [replace(layer, gradient=gradients[i + 1]) for layer, i in zip(layers, places, strict=True)]
     if not layers:
         return Trace((), "unknown", f"theory stops before the first layer: {stopped}.", stopped)
     verdict, reason = _judge(ops, layers, square, stopped)
@@ -152,7 +158,7 @@ def _judge(ops: Sequence[Op], layers: Sequence[Layer], square: float, stopped: s
     if last.q > square * FAR:
         return "explodes", f"signal variance {_power(last.q)} at {last.name}: the loss starts out of range."
     if first.gradient is None:
-        return "unknown", f"signal {_power(last.q)} at {last.name}, and theory stops there: {stopped}."
+        return "unknown", f"signal {_power(last.q)} at {last.name}; theory stops: {stopped}."
     reach = _reach(ops)
     if reach is not None and len(layers) - 1 > reach[1]:
         return "stalls", (
@@ -168,7 +174,7 @@ def _reach(ops: Sequence[Op]) -> tuple[float, float] | None:
     """chi and 6 xi_c of the hidden layers, if they are alike and not normalised; None where there is no one xi."""
     hidden = [op for op in ops if isinstance(op, Dense)][1:-1]
     acts = [op.option for op in ops if isinstance(op, Act)]
-    if not hidden or not acts or any(isinstance(op, Norm | Add | From) for op in ops):
+    if not hidden or not acts or any(isinstance(op, Norm | Add | From | Attend) for op in ops):
         return None
     laws = {(round(op.fan_in * op.weight_variance, 9), op.bias_variance) for op in hidden}
     if len(laws) > 1 or any(act != acts[0] for act in acts):

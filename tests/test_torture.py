@@ -23,7 +23,7 @@ from initlab import journal
 
 # 64 runs in two stacks, some seconds long, saved ten times a second.
 RUNS = ["-m", "act=relu,tanh", "seed=range(32)", *TINY[:-1], "sweep.checkpoint_every=0.1", "hydra.sweep.dir=s"]
-LONG = [*RUNS, "trainer.max_epochs=100"]
+LONG = [*RUNS, "trainer.max_epochs=40"]
 SHORT = [*RUNS, "trainer.max_epochs=10"]
 torture = pytest.mark.torture
 

@@ -34,8 +34,12 @@ def made(folder: Path, *words: str) -> Plan:
     return plan.make(Composer(ROOT / "conf"), [*TINY, *(words or SWEEP), f"hydra.sweep.dir={folder}"], True)
 
 
+def opened(planned: Plan) -> Store:
+    return Store.open(planned, lambda: {"command": ["python", "train.py"], "created": "2026-01-01T00:00:00Z"})
+
+
 def train(planned: Plan) -> dict[str, int]:
-    with Store.open(planned, lambda: {"command": ["python", "train.py"], "created": "2026-01-01T00:00:00Z"}) as store:
+    with opened(planned) as store:
         return dict(sweep.run(store))
 
 

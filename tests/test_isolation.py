@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from conftest import small
-from faults import made, numbers, train
+from faults import made, numbers, opened, train
 from initlab import module, store, tables
 from initlab.command import _exit_code
 from initlab.config import Config
@@ -81,14 +81,14 @@ def test_a_run_that_is_poisoned_is_named_and_touches_no_other(optimizer: str, va
 
 
 def raising_draw(bad: int) -> Callable[..., Any]:
-    whole = module.draw
+    whole = StackModule._initial
 
-    def draw(slots: Any, init: Any, act: Any, seed: int, received: Any) -> Any:
-        if seed == bad:
+    def initial(self: StackModule, net: Any, r: int, *data: Tensor) -> Any:
+        if self.configs[r]["init_seed"] == bad:
             raise RuntimeError(f"no weights for seed {bad}")
-        return whole(slots, init, act, seed, received)
+        return whole(self, net, r, *data)
 
-    return draw
+    return initial
 
 
 def raising_step(bad: int) -> Callable[..., Any]:
@@ -139,7 +139,10 @@ def test_a_run_that_raises_is_failed_and_touches_no_other(
 ) -> None:
     there = undisturbed(optimizer)
     planned = made(tmp_path / "s", *WORDS, *HOW[optimizer])
-    monkeypatch.setattr(module, where, {"draw": raising_draw, "step": raising_step}[where](bad))
+    if where == "draw":
+        monkeypatch.setattr(StackModule, "_initial", raising_draw(bad))
+    else:
+        monkeypatch.setattr(module, "step", raising_step(bad))
     assert train(planned) == {"done": WIDTH - 1, "failed": 1}
     assert comparable(tmp_path / "s") == {name: said for name, said in there.items() if name != f"seed={bad}"}
     assert _exit_code(planned) == 3
@@ -154,7 +157,7 @@ def test_what_failed_is_trained_again_in_its_old_stack(tmp_path: Path, monkeypat
     words = ["seed=range(5)", "trainer.max_steps=5"]
     train(made(tmp_path / "whole", *words))
     with monkeypatch.context() as patch:
-        patch.setattr(module, "draw", raising_draw(3))
+        patch.setattr(StackModule, "_initial", raising_draw(3))
         assert train(made(tmp_path / "s", *words)) == {"done": 4, "failed": 1}
     again = made(tmp_path / "s", *words, "sweep.retry=failed")
     assert [run.name for run in store.missing(again)] == ["seed=3"]
@@ -177,5 +180,5 @@ def test_only_memory_changes_a_width_and_the_folder_says_so(tmp_path: Path, monk
     monkeypatch.setattr(module, "step", step)
     assert train(planned) == {"done": 5}
     assert [stack["width"] for stack in read(tmp_path / "s").description["stacks"]] == [2, 3]
-    with store.Store.open(planned, dict) as opened:
-        assert [len(stack.runs) for stack in opened.plan.stacks] == [2, 3]
+    with opened(planned) as entered:
+        assert [len(stack.runs) for stack in entered.plan.stacks] == [2, 3]

@@ -1,0 +1,81 @@
+"""How far a sweep is, as it is read beside the one who trains, from what was stopped, and from a copy."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from scripts import status as script
+
+from faults import Killed, made, opened, train
+from initlab import module
+from initlab.errors import FolderInUse
+from initlab.status import status, words
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two stacks of two: one done, with a run that diverged, the other stopped after its fourth update."""
+    folder, steps, whole = tmp_path_factory.mktemp("status") / "s", [], module.step
+
+    def step(program, state, x, y):  # type: ignore[no-untyped-def]
+        steps.append(state.t)
+        if len(steps) == 15:
+            raise Killed
+        if len(steps) == 3:
+            x[0] = float("nan")
+        return whole(program, state, x, y)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "step", step)
+        with pytest.raises(Killed):
+            train(made(folder))
+    return folder
+
+
+def test_a_sweep_that_was_stopped_says_how_far_it_is_and_how_it_goes_on(stopped: Path) -> None:
+    found = status(stopped)
+    assert found.states == {
+        "done": ["init=kaiming,act=relu"],
+        "diverged": ["init=xavier,act=relu"],
+        "failed": [],
+        "running": [],
+        "stopped": ["init=xavier,act=tanh", "init=kaiming,act=tanh"],
+        "pending": [],
+    }
+    assert found.exit_code == 1 and found.holder is None
+    first, checkpoint, why, last = words(found).splitlines()
+    assert first == f"{stopped}: 4 runs: 1 done, 1 diverged, 2 stopped"
+    assert checkpoint.startswith("checkpoint at step 4 of 10, ")
+    assert why == "init=xavier,act=relu diverged at step 3, first in loss" and last == "to go on: python train.py"
+
+
+def test_looking_does_not_disturb_who_trains(stopped: Path, tmp_path: Path) -> None:
+    shutil.copytree(stopped, tmp_path / "s")
+    planned = made(tmp_path / "s")
+    with opened(planned):
+        before = {path: path.stat().st_mtime_ns for path in (tmp_path / "s").rglob("*")}
+        found = status(tmp_path / "s")
+        assert found.holder is not None and found.holder.startswith("process ") and found.exit_code == 75
+        assert len(found.states["running"]) == 2 and f"trained by {found.holder}" in words(found)
+        assert {path: path.stat().st_mtime_ns for path in (tmp_path / "s").rglob("*")} == before
+        with pytest.raises(FolderInUse):
+            opened(planned)
+        shutil.copytree(tmp_path / "s", tmp_path / "copy")
+        assert status(tmp_path / "copy").holder is None
+    assert status(tmp_path / "s").holder is None
+
+
+def test_the_script_answers_with_its_exit_code(
+    stopped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(stopped, tmp_path / "s")
+    for folder, code in ((tmp_path / "s", 1), (tmp_path, 2)):
+        monkeypatch.setattr("sys.argv", ["status.py", str(folder)])
+        assert script.main() == code
+    assert "no sweep's folder" in capsys.readouterr().err
+    train(made(tmp_path / "s"))
+    monkeypatch.setattr("sys.argv", ["status.py", str(tmp_path / "s")])
+    assert script.main() == 0
+    assert f"{tmp_path / 's'}: 4 runs: 3 done, 1 diverged" in capsys.readouterr().out

@@ -51,6 +51,8 @@ def main() -> None:
             lambda: _initlab([*EVERY, _DRY], folder),
         )
         _row("events of 500 runs x 200 points", args.repeats, lambda: _events(folder / "events"))
+        for name in ("sgd", "adam"):
+            _row(f"a checkpoint of 64 runs, MLP 4x128, {name}", args.repeats, _checkpoint(folder / name, name))
         ours, theirs = [], []
         for _ in range(args.repeats):
             ours.append(_timed(lambda: _initlab([*GRID, "sweep.fresh=true", "hydra.sweep.dir=grid"], folder)))
@@ -105,6 +107,29 @@ def _events(folder: Path) -> None:
     for run in range(500):
         for first in range(0, 200, 10):  # ten blocks of points a run, as an epoch's end writes them
             events.append(folder / str(run), points[first : first + 10])
+
+
+def _checkpoint(folder: Path, optimizer: str) -> Callable[[], None]:
+    """Saves a stack as it is in the middle of its training."""
+    from initlab import plan
+    from initlab.checkpoint import Checkpoint, packed
+    from initlab.compose import Composer
+    from initlab.datasets import load
+    from initlab.module import StackModule
+    from initlab.record import describe
+    from initlab.store import Store
+
+    words = ["seed=range(64)", f"optimizer={optimizer}", "optimizer.momentum=0.9"][: 3 if optimizer == "sgd" else 2]
+    planned = plan.make(Composer(ROOT / "conf"), [*words, f"hydra.sweep.dir={folder}"], multirun=True)
+    module = StackModule([run.config for run in planned.runs], load(planned.runs[0].config["dataset"]))
+    module.prepare()
+    store = Store.open(planned, lambda: describe(ROOT, []))
+
+    def save() -> None:
+        checkpoint = Checkpoint(module.state, module.curves.whole(), module.initial_hashes, 0.0)
+        store.save(planned.stacks[0].id, packed(checkpoint), int(1e6 * time.time()), 1)
+
+    return save
 
 
 def _cpu() -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -15,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from faults import Killed, assert_equal, made, numbers, train
+from faults import ROOT, TINY, Killed, assert_equal, made, numbers, train
+from initlab.command import main
 
 SMALL = ["init=xavier,kaiming", "trainer.max_steps=5"]  # one stack of two runs, an epoch and a part of one
 CALLS = ("open", "write", "fsync", "replace", "mkdir", "unlink", "truncate", "rmdir")
@@ -87,6 +89,21 @@ def survive(folder: Path, nth: int, fault: str, undisturbed: Path) -> str | None
 def test_wherever_the_disk_fails_the_next_start_is_exact(fault: str, undisturbed: Path, tmp_path: Path) -> None:
     for nth in (1, 9, 30, 50, 75):
         assert survive(tmp_path / str(nth), nth, fault, undisturbed)
+
+
+@pytest.mark.parametrize("fault", ["ENOSPC", "EDQUOT", "EROFS", "EIO"])
+def test_the_command_says_what_failed_where_and_what_room_there_is(
+    fault: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line and exit code 74, wherever it happens: here at the first write that names no file by itself."""
+    monkeypatch.setitem(FAULTS, fault, getattr(errno, fault))
+    words = ["-m", *TINY, *SMALL, f"hydra.sweep.dir={tmp_path / 's'}"]
+    with failing(tmp_path, 4, fault) as calls:
+        assert main(ROOT, words) == 74
+    assert calls[3] == "write"
+    (line,) = capsys.readouterr().err.splitlines()
+    said = rf"disk: {re.escape(os.strerror(getattr(errno, fault)))}: {tmp_path}/s/lock \([\d,]+ bytes free\)\. The same"
+    assert re.match(said, line), line
 
 
 @pytest.mark.torture

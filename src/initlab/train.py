@@ -77,6 +77,9 @@ def fit(module: StackModule) -> None:
     trainer.test(module, module.parts("test"), verbose=False)
 
 
+APART = 50  # what a checkpoint costs, so many times, until the next: all of them take less than 2 % of the time
+
+
 class NoneLeft(Exception):
     """Every run of the stack has failed."""
 
@@ -87,7 +90,8 @@ class Training:
     def __init__(self, stack: Stack, runs: Sequence[Run], store: Store, progress: Progress) -> None:
         self.stack, self.runs, self.store, self.progress = stack, list(runs), store, progress
         self.every: float = store.plan.options["checkpoint_every"]
-        self.began = self.saved = time.monotonic()
+        self.began = time.monotonic()
+        self.due = self.began + self.every
         self.shown = -1  # the step up to which the event files go
 
     def run(self) -> None:
@@ -146,12 +150,13 @@ class Training:
 
     def _rest(self) -> None:
         """Between two updates: save what is due, and leave if a signal waits."""
-        if interrupts.requested() or time.monotonic() - self.saved >= self.every:
-            seconds = time.monotonic() - self.began
+        now = time.monotonic()
+        if interrupts.requested() or now >= self.due:
             state, curves = self.module.state, self.module.curves.whole()
-            content = packed(Checkpoint(state, curves, self.module.initial_hashes, seconds))
+            content = packed(Checkpoint(state, curves, self.module.initial_hashes, now - self.began))
             self.store.save(self.part, content, state.t, of=self.module.steps)
-            self.saved = time.monotonic()
+            cost = time.monotonic() - now
+            self.due = now + cost + (max(self.every, APART * cost) if self.every else 0)
         interrupts.poll()
 
     def _show(self, until: int, anew: bool = False) -> None:

@@ -70,7 +70,7 @@ SWEEP = {
     "roles": Field(None, OneOf((None,), (Roles(),)), "of axes, in place of those deduced from their names"),
     "dry_run": Field(False, Boolean(), "show the plan, train nothing"),
     "fresh": Field(False, Boolean(), "start anew in a folder that holds results"),
-    "checkpoint_every": Field(30.0, Number(ge=0), "seconds between the checkpoints of a stack while it trains"),
+    "checkpoint_every": Field(30.0, Number(ge=0), "seconds between checkpoints of a stack; 0: as often as can be"),
     "retry": Field(None, OneOf((None, "failed")), "failed: train the runs that failed again"),
     "max_runs": Field(10_000, Integer(1), "more are refused"),
     "probe": Field(False, Boolean(), "measure each run's net before training: runs/<name>/probe.json"),

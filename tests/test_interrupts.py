@@ -1,0 +1,64 @@
+"""SIGINT and SIGTERM at any time: the exit code, how long it takes, and what a second one does."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).resolve().parent.parent / "src"
+PROGRAM = """
+import sys, time
+sys.path.insert(0, {src!r})
+from initlab import interrupts
+interrupts.catch()
+def wait(): time.sleep(20)
+def polls():
+    with interrupts.held():
+        while True: time.sleep(0.01); interrupts.poll()
+def never_polls():
+    with interrupts.held(): wait()
+def swallows():
+    with interrupts.held():
+        while True:
+            try: wait()
+            except BaseException: pass
+print("ready", flush=True)
+try: {what}()
+except interrupts.Interrupted as stopped: sys.exit(128 + stopped.number)
+"""
+
+
+def started(what: str) -> subprocess.Popen[str]:
+    code = PROGRAM.format(src=str(SRC), what=what)
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=-1, stderr=-1, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("what", "says"), [("wait", True), ("polls", False), ("never_polls", False), ("swallows", True)]
+)
+def test_a_signal_ends_the_process_with_its_code(what: str, says: bool, number: signal.Signals) -> None:
+    """Before training at once; while training when it is polled, or after a while wherever it is, whatever is done."""
+    process = started(what)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 128 + number
+    words = f"\nstopped by {number.name}. The same command goes on from here.\n"
+    assert said == (words if says else "")  # otherwise the command says more, of what was kept
+
+
+def test_a_second_signal_ends_the_process_at_once() -> None:
+    process = started("never_polls")
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert process.returncode == 128 + signal.SIGTERM

@@ -19,6 +19,7 @@ class Child:
 
     def __init__(self, words: Sequence[str], cwd: Path, gate: int | None = None) -> None:
         """``gate``: the reading end of a pipe at which the child waits."""
+        self._code: int | None = None
         ready, tell = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
@@ -47,8 +48,10 @@ class Child:
 
     def poll(self) -> int | None:
         """The exit code, or minus the signal; None while it runs."""
-        pid, status = os.waitpid(self.pid, os.WNOHANG)
-        return os.waitstatus_to_exitcode(status) if pid else None
+        if self._code is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self._code = os.waitstatus_to_exitcode(status) if pid else None
+        return self._code
 
     def wait(self, seconds: float = 120) -> int:
         end = time.monotonic() + seconds

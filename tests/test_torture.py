@@ -12,7 +12,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,44 +21,36 @@ import pytest
 from faults import ROOT, TINY, assert_equal
 from forks import Child
 from initlab import journal
+from initlab.folder import read
 
-# 64 runs in two stacks, some seconds long, saved after each epoch.
-RUNS = ["-m", "act=relu,tanh", "seed=range(32)", *TINY, "hydra.sweep.dir=s"]
-LONG = [*RUNS, "trainer.max_epochs=40"]
-SHORT = [*RUNS, "trainer.max_epochs=10"]
-torture = pytest.mark.torture
+# In two stacks, saved after each epoch: 64 runs, some seconds long, and for the default suite 8.
+RUNS = ["-m", "act=relu,tanh", *TINY, "hydra.sweep.dir=s"]
+LONG = [*RUNS, "seed=range(32)", "trainer.max_epochs=40"]
+SHORT = [*RUNS, "seed=range(4)", "trainer.max_epochs=10"]
 
 
 def few_or_many(few: int, many: int) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("times", [pytest.param(few, id="few"), pytest.param(many, id="many", marks=torture)])
+    """How often; many times by `make torture`, which prints the figure."""
+    params = [pytest.param(few, id="few"), pytest.param(many, id="many", marks=pytest.mark.torture)]
+    return pytest.mark.parametrize("times", params)
 
 
+@dataclass(frozen=True)
 class Undisturbed:
-    def __init__(self, cwd: Path) -> None:
-        self.cwd, self.folder = cwd, cwd / "s"
-        self.began = time.monotonic()
-
-    def trained(self, words: list[str]) -> Undisturbed:
-        child = Child(words, self.cwd)
-        assert child.wait() == 0, child.said(self.cwd)
-        self.seconds = time.monotonic() - self.began
-        return self
+    words: list[str]
+    folder: Path
+    seconds: float
 
 
 @pytest.fixture(scope="module")
-def long(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
-    return Undisturbed(tmp_path_factory.mktemp("long")).trained(LONG)
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[list[str]], Undisturbed]:
+    def trained(words: list[str]) -> Undisturbed:
+        cwd, began = tmp_path_factory.mktemp("undisturbed"), time.monotonic()
+        child = Child(words, cwd)
+        assert child.wait() == 0, child.said(cwd)
+        return Undisturbed(words, cwd / "s", time.monotonic() - began)
 
-
-@pytest.fixture(scope="module")
-def short(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
-    return Undisturbed(tmp_path_factory.mktemp("short")).trained(SHORT)
-
-
-def places(above: Path) -> Iterator[Path]:
-    for number in range(10**6):
-        (above / str(number)).mkdir()
-        yield above / str(number)
+    return trained
 
 
 def say(capsys: pytest.CaptureFixture[str], words: str) -> None:
@@ -65,95 +58,100 @@ def say(capsys: pytest.CaptureFixture[str], words: str) -> None:
         print(f"\n{words}")
 
 
-@few_or_many(3, 200)
-def test_killed_at_random_and_started_again_nothing_is_lost_or_repeated(
-    times: int, long: Undisturbed, short: Undisturbed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    there, words = (long, LONG) if times > 3 else (short, SHORT)
-    chance, killed, sweeps = random.Random(0), 0, 0
-    for cwd in places(tmp_path):
+class Stopped:
+    """A sweep that gets a signal at a random time, again and again, and goes on by the same command; then another."""
+
+    def __init__(self, there: Undisturbed, number: signal.Signals, times: int, above: Path) -> None:
+        self.there, self.number, self.left, self.above = there, number, times, above
+        self.chance = random.Random(int(number))
+        self.sweeps = self.late = 0
+        self.slowest = 0.0
+        while self.left:
+            self._sweep()
+
+    def _sweep(self) -> None:
+        cwd = self.above / str(self.sweeps)
+        cwd.mkdir()
         done: dict[str, journal.Record] = {}
-        while True:
-            child = Child(words, cwd)
-            if killed < times:
-                time.sleep(chance.uniform(0, 1.1 * there.seconds))
-            else:
-                assert child.wait() == 0, child.said(cwd)
-                break
-            if (code := child.poll()) is not None:
-                assert code == 0, child.said(cwd)
-                break
-            os.kill(child.pid, signal.SIGKILL)
-            assert child.wait() == -signal.SIGKILL
-            killed += 1
-            now = journal.read(cwd / "s" / "journal")
+        while self._stopped(cwd):
+            now = journal.read(cwd / "s" / "journal") if (cwd / "s").exists() else {}
             assert done.items() <= now.items(), "a commit was lost"
             done = now
-        sweeps += 1
-        assert_equal(cwd / "s", there.folder)
-        _trained_once(cwd / "s")
-        if killed == times:
-            break
-    say(capsys, f"{killed} kills over {sweeps} sweeps of 64 runs: 0 lost, 0 repeated, all equal to the undisturbed")
+        assert_equal(cwd / "s", self.there.folder)
+        keys = [record["key"] for commit in journal._commits(cwd / "s" / "journal") for record in commit["runs"]]
+        assert len(keys) == len(set(keys)), "a run was trained twice"
+        self.sweeps += 1
+
+    def _stopped(self, cwd: Path) -> bool:
+        """Start the command and stop it; False if it came to its end."""
+        child = Child(self.there.words, cwd)
+        if self.left:
+            time.sleep(self.chance.uniform(0, self.there.seconds))
+        if not self.left or child.poll() is not None:
+            assert child.wait() == 0, child.said(cwd)
+            return False
+        os.kill(child.pid, self.number)
+        began = time.monotonic()
+        code = child.wait()
+        if code == 0:  # it had printed its table, and was giving its memory back
+            self.late += 1
+            assert "results: s" in child.said(cwd)
+            return False
+        self.left -= 1
+        self.slowest = max(self.slowest, time.monotonic() - began)
+        if self.number == signal.SIGKILL:
+            assert code == -signal.SIGKILL
+        else:
+            said = child.said(cwd)
+            assert code == 128 + self.number and "Traceback" not in said, said
+            assert f"stopped by {self.number.name}" in said and "The same command" in said
+        return True
 
 
-def _trained_once(folder: Path) -> None:
-    """Each run has one line of results in the journal."""
-    keys = [record["key"] for commit in journal._commits(folder / "journal") for record in commit["runs"]]
-    assert len(keys) == len(set(keys)) == 64
+@few_or_many(2, 200)
+def test_killed_at_random_and_started_again_nothing_is_lost_or_repeated(
+    times: int,
+    undisturbed: Callable[[list[str]], Undisturbed],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    there = undisturbed(LONG if times > 2 else SHORT)
+    tried = Stopped(there, signal.SIGKILL, times, tmp_path)
+    say(
+        capsys,
+        f"{times} kills over {tried.sweeps} sweeps of {len(read(there.folder).records)} runs: 0 lost, "
+        "0 repeated, all numbers equal to the undisturbed sweep's",
+    )
 
 
-@few_or_many(2, 100)
+@few_or_many(1, 100)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_are_answered_in_time_and_resumed_exactly(
     number: signal.Signals,
     times: int,
-    long: Undisturbed,
-    short: Undisturbed,
+    undisturbed: Callable[[list[str]], Undisturbed],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    there, words = (long, LONG) if times > 2 else (short, SHORT)
-    chance, sent, sweeps, late, slowest = random.Random(int(number)), 0, 0, 0, 0.0
-    for cwd in places(tmp_path):
-        while True:
-            child = Child(words, cwd)
-            if sent < times:
-                time.sleep(chance.uniform(0, 0.9 * there.seconds))
-            else:
-                assert child.wait() == 0, child.said(cwd)
-                break
-            if (code := child.poll()) is not None:
-                assert code == 0, child.said(cwd)
-                break
-            os.kill(child.pid, number)
-            at = time.monotonic()
-            code = child.wait()
-            if (
-                code == 0 and len(journal.read(cwd / "s" / "journal")) == 64
-            ):  # it had ended, and only gave its memory back
-                late += 1
-                break
-            slowest = max(slowest, time.monotonic() - at)
-            assert code == 128 + number, child.said(cwd)
-            said = child.said(cwd)
-            assert f"stopped by {number.name}" in said and "The same command" in said and "Traceback" not in said
-            sent += 1
-        sweeps += 1
-        assert_equal(cwd / "s", there.folder)
-        _trained_once(cwd / "s")
-        if sent == times:
-            break
-    assert slowest < 5 and late <= 1 + times // 20
-    say(capsys, f"{sent} {number.name} over {sweeps} sweeps: {128 + number} every time, at most {slowest:.1f} s; exact")
+    tried = Stopped(undisturbed(LONG if times > 1 else SHORT), number, times, tmp_path)
+    assert tried.late <= 1 + times // 20
+    if times > 1:
+        assert tried.slowest < 5
+    say(
+        capsys,
+        f"{times} {number.name} over {tried.sweeps} sweeps: {128 + number} every time, after "
+        f"{tried.slowest:.1f} s at most, and {tried.late} that came after the end; all numbers equal",
+    )
 
 
 @few_or_many(1, 20)
 def test_of_many_starters_one_wins(times: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """And a killed holder blocks nobody."""
-    count, slowest = 50 if times > 1 else 8, 0.0
-    for _, cwd in zip(range(times), places(tmp_path), strict=False):
-        words = [*RUNS, "trainer.max_epochs=100000"]
+    count, slowest = 50 if times > 1 else 4, 0.0
+    for number in range(times):
+        cwd = tmp_path / str(number)
+        cwd.mkdir()
+        words = [*RUNS, "seed=0,1", "trainer.max_epochs=100000"]
         gate, opened = os.pipe()
         children = [Child(words, cwd, gate) for _ in range(count)]
         os.close(gate)
@@ -184,7 +182,7 @@ def test_of_many_starters_one_wins(times: int, tmp_path: Path, capsys: pytest.Ca
     )
 
 
-@torture
+@pytest.mark.torture
 def test_the_real_command_is_killed_and_interrupted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """From nothing, imports included: SIGKILL, SIGTERM and SIGINT in turn, at any time from its first words on."""
     command = [sys.executable, str(ROOT / "train.py"), *LONG]

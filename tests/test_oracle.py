@@ -324,6 +324,32 @@ def test_a_net_that_vmap_refuses_trains_one_by_one_and_says_why() -> None:
             assert_close(together.curves.whole()["train/loss"].values[r], alone.curves.whole()["train/loss"].values[0])
 
 
+class Tied(nn.Module):
+    """In the manner of others: one weight in two places, a sum and an activation in place, a buffer that moves."""
+
+    def __init__(self, features: int, outputs: int) -> None:
+        super().__init__()
+        self.inner, self.act = nn.Linear(features, features), nn.ReLU(inplace=True)
+        self.again, self.norm = nn.Linear(features, features), nn.BatchNorm1d(features)
+        self.again.weight = self.inner.weight
+        self.head = nn.Linear(features, outputs)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out = self.norm(self.act(self.inner(x)))
+        out += self.again(x)
+        return self.head(out)
+
+
+def test_a_foreign_net_in_a_stack_equals_itself_alone() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ARCHS._functions, "mlp", lambda features, outputs, act, **_: Tied(features[0], outputs))
+        configs = runs(2, "none", OPTIMIZERS["momentum"], {})
+        _compare(configs, None, lambda config: Tied(6, 3))
+        module = StackModule(configs, load(configs[0]["dataset"]))
+        module.prepare()
+        assert module.refusal is None and "again.weight" not in module.state.params
+
+
 def test_training_leaves_the_global_generators_alone() -> None:
     torch_before, numpy_before = torch.get_rng_state(), np.random.get_state(legacy=False)
     stack_of([small(0, trainer={"max_steps": 5})], load(small()["dataset"]))

@@ -19,7 +19,7 @@ from initlab.plugins import taken_out
 
 ROOT = Path(__file__).resolve().parent.parent
 GUIDE = (ROOT / "docs" / "extending.md").read_text()
-(MODULE,) = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
+MODULE, FOREIGN = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
 COMMANDS = re.findall(r"^python train\.py (.*)$", GUIDE, re.MULTILINE)
 OWN = """import initlab
 
@@ -37,6 +37,15 @@ def run(folder: Path, *words: str, path: Path | None = None) -> subprocess.Compl
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 
 
+def test_the_guides_nets_from_elsewhere(tmp_path: Path) -> None:
+    """Both are trained in stacks, under schemes that ask for their roles and for data."""
+    (tmp_path / "foreign.py").write_text(FOREIGN)
+    done = run(tmp_path, *shlex.split(COMMANDS[2]), "hydra.sweep.dir=out", "trainer.max_steps=4")
+    assert done.returncode == 0 and "cannot be stacked" not in done.stdout, done.stdout + done.stderr
+    records = [json.loads(path.read_text()) for path in (tmp_path / "out" / "runs").glob("*/result.json")]
+    assert [record["status"] for record in records] == ["done"] * 6
+
+
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
     (tmp_path / "own.py").write_text(OWN)
@@ -45,7 +54,7 @@ def own(tmp_path: Path) -> Path:
 
 def test_the_guides_commands(tmp_path: Path) -> None:
     (tmp_path / "lab.py").write_text(MODULE)
-    assert len(COMMANDS) == 2
+    assert len(COMMANDS) == 3
     sweep = run(tmp_path, *shlex.split(COMMANDS[0]), "hydra.sweep.dir=out")
     assert sweep.returncode == 0, sweep.stdout + sweep.stderr
     description = json.loads((tmp_path / "out" / "sweep.json").read_text())

@@ -15,6 +15,7 @@ from typing import Any
 import lightning as L
 import torch
 from safetensors.torch import save
+from torch import Tensor, nn
 
 from initlab import disk, events, interrupts, probes, results
 from initlab.apply import check as check_net
@@ -27,6 +28,7 @@ from initlab.module import StackModule, build_net
 from initlab.plan import Plan, Run, Stack
 from initlab.progress import Progress
 from initlab.slots import slots
+from initlab.step import refusal
 from initlab.store import Store
 from initlab.walk import ROWS
 
@@ -41,6 +43,7 @@ def check(plan: Plan) -> None:
         data = load(stack.config["dataset"])
         net = build_net(stack.config, data)
         places, x = slots(net), torch.tensor(data.train.x[:ROWS])
+        _check_answer(net, stack.config["arch"]["name"], x[:2], data.outputs)
         checked: list[Any] = []
         for run in stack.runs:
             if run.config["init"] in checked:
@@ -52,6 +55,26 @@ def check(plan: Plan) -> None:
                     f"init.rules[{i}]: matches no weight or bias of arch={run.config['arch']['name']}. Known: {names}."
                 )
             check_net(net, run.config["init"], run.config["act"], x)
+
+
+@torch.no_grad()
+def _check_answer(net: nn.Module, arch: str, x: Tensor, outputs: int) -> None:
+    """Raises Refused for a net that does not give [B, outputs], or [B, T, outputs], or that draws random numbers."""
+    x = x.to(next(net.parameters()).dtype) if x.is_floating_point() else x
+    wanted = f"a tensor [B, {outputs}]"
+    try:
+        out = net.eval()(x)
+    except Exception as error:  # a net of somebody else's raises what it likes
+        raise Refused(f"arch={arch}: raises on two rows {list(x.shape)} of the data. {error}") from None
+    if not isinstance(out, Tensor):
+        raise Refused(f"arch={arch}: gives a {type(out).__name__} and not {wanted}. Return the part that counts.")
+    if out.dim() not in (2, 3) or (len(out), out.shape[-1]) != (len(x), outputs):
+        raise Refused(f"arch={arch}: gives {list(out.shape)} for {len(x)} rows, and not {wanted}.")
+    if "random operation" in (refusal(net, x) or ""):
+        raise Refused(
+            f"arch={arch}: draws random numbers while it computes, as dropout does, from torch's own generator, so "
+            "that a run could not be repeated. Set its probability to 0."
+        )
 
 
 def fit(module: StackModule) -> None:

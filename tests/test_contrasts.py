@@ -12,6 +12,7 @@ from scipy import stats
 
 from initlab.cells import Cells, cells
 from initlab.contrasts import basins, effects, families, interplay
+from initlab.sections import table
 from initlab.speed import speed
 from initlab.stats import holm
 from sweeps import FAILED, MISSING, sweep
@@ -81,6 +82,33 @@ def test_ranks_that_lean_against_the_means_show_nothing(tmp_path: Path) -> None:
     assert (a_and_c.better.label, a_and_c.worse.label) == ("init=a", "init=c")
     own = [1.0, 2 / 2**10, a_and_c.comparison.p]  # ten of ten seeds are better with b than with c
     assert [by_label["init=a"].p, by_label["init=c"].p, a_and_c.p] == pytest.approx(holm(own))
+
+
+def test_cells_of_several_data_sets_are_not_compared(tmp_path: Path) -> None:
+    """An easier data set makes no init a better one: a family, a best cell and a threshold each."""
+    ends = {("a", "digits"): 0.5, ("b", "digits"): 0.6, ("a", "iris"): 0.9, ("b", "iris"): 0.8}
+    axes = {"init": ["a", "b"], "dataset": ["digits", "iris"], "seed": [0, 1, 2]}
+    made = sweep(
+        tmp_path / "s", axes, lambda at: ends[at["init"], at["dataset"]] + 0.01 * at["seed"] * (at["init"] == "a")
+    )
+    found = cells([made])
+    assert [(f.name, f.scale, f.size, f.cells[0].at["init"]) for f in families(found)] == [
+        ("accuracy", "accuracy on digits", 1, "b"),
+        ("accuracy-2", "accuracy on iris", 1, "a"),
+    ]
+    assert [(s.scale, len(s.steps)) for s in speed(found)] == [("accuracy on digits", 2), ("accuracy on iris", 2)]
+    assert {tuple(e.at) for e in effects(found)} == {("init",), ("dataset",)}
+
+
+def test_the_reports_table_names_cells_with_less_to_choose_from(tmp_path: Path) -> None:
+    axes = {"init": ["a", "b"], "optimizer.lr": [0.1, 0.3], "seed": [0, 1]}
+    gone = {"init": "b", "optimizer.lr": 0.3}
+    whole, part = (
+        cells([sweep(tmp_path / name, axes, lambda at, out=out: MISSING if out.items() <= at.items() else 0.5)])
+        for name, out in (("whole", {"init": "c"}), ("part", gone))
+    )
+    assert "Unequal" not in table(whole, ()).caption
+    assert "Unequal budgets: fewer runs than others to choose from had init=b." in table(part, ()).caption
 
 
 def test_seeds_that_are_not_shared_make_no_pair(tmp_path: Path) -> None:

@@ -296,6 +296,12 @@ def test_a_band_is_median_and_quartiles_and_a_divergence_the_worst() -> None:
     )
     most = band([(steps, np.full(3, np.nan))] * 2 + [(steps, np.zeros(3))], "val/loss")
     assert np.isinf(most.middle).all() and np.isinf(most.high).all() and np.isfinite(most.low).all() is np.False_
+    least = band([(steps, np.full(3, np.nan))] + [(steps, np.full(3, height)) for height in (0.1, 0.2, 0.3)], "val/r2")
+    assert (least.low.tolist(), least.middle.tolist(), least.high.tolist()) == (
+        [-np.inf] * 3,
+        pytest.approx([0.15] * 3),
+        pytest.approx([0.225] * 3),
+    )
 
 
 def luminance(color: str) -> float:

@@ -60,4 +60,6 @@ def _quantile(ordered: Floats, share: float) -> Floats:
     """[T] of sorted [S, T], linear between neighbours; infinite next to an infinite one, where numpy says NaN."""
     below, above = ordered[math.floor(share * (len(ordered) - 1))], ordered[math.ceil(share * (len(ordered) - 1))]
     part = share * (len(ordered) - 1) % 1
-    return below + part * np.subtract(above, below, out=np.zeros_like(below), where=below != above)
+    finite = np.isfinite(below) & np.isfinite(above)
+    between = below + part * np.subtract(above, below, out=np.zeros_like(below), where=finite)
+    return np.where(np.isposinf(above) & (part > 0), above, between)

@@ -81,6 +81,13 @@ class Cell:
         return ", ".join(f"{name}={value}" for name, value in self.at.items())
 
     @property
+    def scale(self) -> str:
+        """What it may be compared on: its metric, and where data sets are an axis, on which: 'accuracy on iris'."""
+        data = [(name, value) for name, value in self.at.items() if name.partition(".")[0] == "dataset"]
+        words = ", ".join(str(value) if name == "dataset" else f"{name}={value}" for name, value in data)
+        return f"{self.metric} on {words}" if words else self.metric
+
+    @property
     def values(self) -> Floats:
         """The test metric of the chosen setting, [S]."""
         return self.chosen.test
@@ -113,11 +120,12 @@ class Cells:
 
     @property
     def ranked(self) -> tuple[Cell, ...]:
-        """Best mean first; by metric where they have several, cells without a value last."""
+        """Best mean first, scale by scale; cells without a value come last of theirs."""
+        scales = list(dict.fromkeys(cell.scale for cell in self.cells))
 
-        def rank(cell: Cell) -> tuple[str, bool, float, int]:
+        def rank(cell: Cell) -> tuple[int, bool, float, int]:
             value = -cell.mean.value if cell.direction == "max" else cell.mean.value
-            return cell.metric, bool(np.isnan(value)), value, cell.chosen.counts["diverged"]
+            return scales.index(cell.scale), bool(np.isnan(value)), value, cell.chosen.counts["diverged"]
 
         return tuple(sorted(self.cells, key=rank))
 

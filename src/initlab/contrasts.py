@@ -72,11 +72,13 @@ class Basin:
 
 @dataclass(frozen=True)
 class Family:
-    """The cells of one metric, best first, and their pairs. `adjusted` [C, C] are Holm's p values over all pairs.
+    """The cells of one scale, best first, and their pairs. `adjusted` [C, C] are Holm's p values over all pairs.
 
     Where a pair is tested by ranks and these lean against the order of the means, its p is 1: nothing is shown.
     """
 
+    name: str  # the metric, numbered where several data sets have it
+    scale: str
     metric: str
     direction: str
     cells: tuple[Cell, ...]
@@ -104,11 +106,16 @@ class Family:
 
 
 def families(found: Cells) -> tuple[Family, ...]:
-    """One a metric."""
-    return tuple(_family(tuple(cells)) for _, cells in groupby(found.ranked, key=lambda cell: cell.metric))
+    """One a scale: a metric, and a data set where these are an axis, as an easier one makes no init a better one."""
+    made: list[Family] = []
+    for scale, cells in groupby(found.ranked, key=lambda cell: cell.scale):
+        metric = (ranked := tuple(cells))[0].metric
+        before = sum(family.metric == metric for family in made)
+        made.append(_family(f"{metric}-{before + 1}" if before else metric, scale, ranked))
+    return tuple(made)
 
 
-def _family(cells: tuple[Cell, ...]) -> Family:
+def _family(name: str, scale: str, cells: tuple[Cell, ...]) -> Family:
     values = np.array([cell.values for cell in cells])
     adjusted = p_values(values)
     sign = 1.0 if cells[0].direction == "max" else -1.0
@@ -119,7 +126,7 @@ def _family(cells: tuple[Cell, ...]) -> Family:
     known = ~np.isnan(adjusted[upper])
     rows, columns = upper[0][known], upper[1][known]
     adjusted[rows, columns] = adjusted[columns, rows] = holm(adjusted[rows, columns])
-    return Family(cells[0].metric, cells[0].direction, cells, adjusted)
+    return Family(name, scale, cells[0].metric, cells[0].direction, cells, adjusted)
 
 
 def effects(found: Cells) -> tuple[Effect, ...]:

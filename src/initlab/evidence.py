@@ -21,12 +21,12 @@ NAMED = 3  # cells that a sentence names
 
 
 def answer(found: Cells, families: Sequence[Family]) -> list[Paragraph]:
-    """One paragraph a metric: the best cell, and against which of the others there is evidence."""
+    """One paragraph a scale: the best cell, and against which of the others there is evidence."""
     return [_answer(found, family) for family in families]
 
 
 def _answer(found: Cells, family: Family) -> Paragraph:
-    best, metric, seeds = family.cells[0], f"test {family.metric}", len(found.seeds)
+    best, metric, seeds = family.cells[0], f"test {family.scale}", len(found.seeds)
     if not best.at:
         return Paragraph(f"The {metric} is ", Strong(spoken(best.mean)), f", over {count(best.mean.n, 'seed')}.")
     words = [Strong(where(best)), f" has the best {metric}: {spoken(best.mean)}, over {count(best.mean.n, 'seed')}"]
@@ -62,9 +62,9 @@ def comparisons(family: Family) -> list[Block]:
     pairs = family.against_best()
     if all(pair.p is None for pair in pairs):
         return []
-    name, tests = f"comparisons-{family.metric}", joined(sorted({pair.comparison.test for pair in pairs}))
+    name, tests = f"comparisons-{family.name}", joined(sorted({pair.comparison.test for pair in pairs}))
     caption = (
-        f"{where(family.cells[0])} against the others in test {family.metric}, paired by seed. p: {tests}, adjusted by "
+        f"{where(family.cells[0])} against the others in test {family.scale}, paired by seed. p: {tests}, adjusted by "
         f"Holm over all {family.size} pairs of cells, as the data chose the best. g: Hedges' g of the differences. "
         f"Same: equivalent within ±{number(pairs[0].margin)} (p < {LEVEL})."
     )

@@ -81,11 +81,11 @@ def _start(family: Family) -> Table:
         rows.append([at(others) or "everywhere", init, spoken(best.mean), listed])
         every.append({"where": at(others), "init": init, **full("mean", best.mean), "not worse": " ".join(tied)})
     caption = (
-        f"For each setting of the other axes: the init with the best test {family.metric}, and those of which there is "
+        f"For each setting of the other axes: the init with the best test {family.scale}, and those of which there is "
         "no evidence that they are worse."
     )
-    columns = ["where", "init", f"test {family.metric}", "no evidence against"]
-    return Table(f"guide-{family.metric}", caption, columns, rows, frozenset({2}), 1, every)
+    columns = ["where", "init", f"test {family.scale}", "no evidence against"]
+    return Table(f"guide-{family.name}", caption, columns, rows, frozenset({2}), 1, every)
 
 
 def _textbook(family: Family, fixed: Mapping[str, Any]) -> list[Block]:
@@ -98,7 +98,7 @@ def _textbook(family: Family, fixed: Mapping[str, Any]) -> list[Block]:
     lead = Paragraph(f"The textbook's rules were held against the evidence {times}: {joined(counts)}.")
     sources = "; ".join(dict.fromkeys(f"{rule.advice}: {rule.source}" for rule, _, _ in held))
     caption = (
-        f"The best cell that follows the rule against the best that does not, in test {family.metric}: the rule's "
+        f"The best cell that follows the rule against the best that does not, in test {family.scale}: the rule's "
         f"advantage over the seeds (negative: the textbook is wrong), p by Holm. {sources}."
     )
     columns = ["rule", "where", "following", "not", "advantage", "95 % interval", "p", "evidence"]
@@ -110,7 +110,7 @@ def _textbook(family: Family, fixed: Mapping[str, Any]) -> list[Block]:
         {"rule": rule.advice, "where": at(others), **exact(pair), "evidence": found}
         for (rule, others, pair), found in zip(held, verdicts, strict=True)
     ]
-    return [lead, Table(f"textbook-{family.metric}", caption, columns, rows, frozenset({4, 5, 6}), 2, every)]
+    return [lead, Table(f"textbook-{family.name}", caption, columns, rows, frozenset({4, 5, 6}), 2, every)]
 
 
 def _verdict(rule: Rule, pair: Pair) -> str:

@@ -22,6 +22,7 @@ from initlab.wording import at, count, interval, joined, number, said, steps
 
 BEST, WORST = 30, 5  # rows of a long table on the page; its csv has them all
 PANELS, SERIES = 9, 8
+NAMED = 3  # cells in a sentence
 ACROSS = 24  # columns of a map that still can be read
 LOSSES = {"val/loss": "The loss on the validation part", "train/loss": "The minibatches' loss, each before its update,"}
 
@@ -45,8 +46,12 @@ def table(found: Cells, speeds: Sequence[Speed]) -> Table:
     caption = f"Best first; mean over {count(len(found.seeds), 'seed')}. {found.rule}"
     if any(cell.edge for cell in ranked):
         caption += " *: the least or the greatest value tried, so that a better one may lie beyond."
+    if found.uneven:
+        fewer = "; ".join(where(cell) for cell in found.uneven[:NAMED])
+        more = f"; and {len(found.uneven) - NAMED} more" if len(found.uneven) > NAMED else ""
+        caption += f" Unequal budgets: fewer runs than others to choose from had {fewer}{more}."
     for speed in speeds if needed else ():
-        caption += f" Steps: the median until val/{speed.metric} reaches {number(speed.threshold)}, {speed.rule}"
+        caption += f" Steps: the median until val/{speed.scale} reaches {number(speed.threshold)}, {speed.rule}"
         caption += f" (in brackets how many did, where not all, by step {steps(speed.horizon)})."
     left = len(rows) - BEST - WORST
     if left > 1:
@@ -101,13 +106,17 @@ def heat(found: Cells) -> Section | None:
     grid = [[by.get((row, *column)) for column in across] for row in down]
     values = np.array([[cell.mean.value if cell else np.nan for cell in row] for row in grid])
     texts = [[number(cell.mean.value) if cell else "" for cell in row] for row in grid]
-    best = found.ranked[0]
-    framed = [(i, j) for i, row in enumerate(grid) for j, cell in enumerate(row) if cell is best]
+    best = {cell.scale: cell for cell in reversed(found.ranked)}
+    framed = [(i, j) for i, row in enumerate(grid) for j, cell in enumerate(row) if cell and cell is best[cell.scale]]
     figure = plots.heat(
         np.where(np.isfinite(values), values, np.nan), down, [" / ".join(c) for c in across], texts, framed
     )
-    alt = f"Map of {metric_of(found)} by {title}; the best is {best.label} with {number(best.mean.value)}."
-    caption = f"Mean {metric_of(found)} of each cell. Framed: the best. Hatched: no finite value, or no such cell."
+    named = "; ".join(f"the best is {cell.label} with {number(cell.mean.value)}" for cell in best.values())
+    alt = f"Map of {metric_of(found)} by {title}; {named}."
+    each = ", on each data set" if len(best) > 1 else ""
+    caption = (
+        f"Mean {metric_of(found)} of each cell. Framed: the best{each}. Hatched: no finite value, or no such cell."
+    )
     return Section("heat", f"Map of {title}", [drawn(figure, "heat", caption, alt)])
 
 

@@ -1,6 +1,9 @@
 """How fast a cell learns: the steps until its validation metric reaches a threshold, censored where it never does.
 
-found = speed(cells)                 # Speed: threshold, horizon, and a Survival a cell
+    for found in speed(cells):           # Speed: threshold, horizon, and a Survival a cell; one a scale
+        found.steps["init=xavier"].median
+
+One threshold holds for all cells that are compared.
 """
 
 from __future__ import annotations
@@ -21,11 +24,12 @@ SHARE = 0.9  # of the way from before training to the best cell's end
 
 @dataclass(frozen=True)
 class Speed:
-    """Of the cells of one metric: a `threshold` for all, and by each cell's label the steps that it needed.
+    """Of the cells of one scale: a `threshold` for all, and by each cell's label the steps that it needed.
 
     `horizon` is the last step that every run was trained to: no cell is favoured by being trained longer.
     """
 
+    scale: str
     metric: str
     threshold: float
     horizon: float
@@ -34,13 +38,13 @@ class Speed:
 
 
 def speed(found: Cells, threshold: float | None = None) -> tuple[Speed, ...]:
-    """One a metric, of the validation metric at each cell's chosen setting. A run that diverged never arrives.
+    """One a scale, of the validation metric at each cell's chosen setting. A run that diverged never arrives.
 
     Where seeds are crossed, a unit's time is the median of its runs'. Without a threshold: 90 % of the way from the
     median before training to the best cell's mean at the end.
     """
-    metrics = dict.fromkeys(cell.metric for cell in found.cells)
-    every = (_speed([cell for cell in found.cells if cell.metric == metric], threshold) for metric in metrics)
+    scales = dict.fromkeys(cell.scale for cell in found.cells)
+    every = (_speed([cell for cell in found.cells if cell.scale == scale], threshold) for scale in scales)
     return tuple(one for one in every if one)
 
 
@@ -70,7 +74,7 @@ def _speed(cells: Sequence[Cell], threshold: float | None) -> Speed | None:
         if times:
             rng = streams.generator(0, "statistics", f"steps to {metric}: {cell.label}")
             found[cell.label] = survival([np.median(of_unit) for of_unit in times.values()], horizon, rng)
-    return Speed(metric, threshold, horizon, found, rule)
+    return Speed(cells[0].scale, metric, threshold, horizon, found, rule)
 
 
 def _threshold(cells: Sequence[Cell], curves: Sequence[Curve]) -> float:

@@ -144,7 +144,10 @@ def test_what_does_not_fit_is_refused_with_its_sizes(
 def test_a_plan_refuses_a_net_that_does_not_fit_the_data() -> None:
     with pytest.raises(Refused) as refusal:
         make(Composer(ROOT / "conf"), ["dataset=gaussian", "arch=mlp,cnn"], multirun=True)
-    assert str(refusal.value) == "arch=cnn: needs images [C, H, W]; dataset=gaussian has [20]. (in the run arch=cnn)"
+    assert str(refusal.value) == (
+        "arch=cnn: needs images [C, H, W]; dataset=gaussian has [20]. By default these take it: mlp, resmlp. "
+        "(in the run arch=cnn)"
+    )
 
 
 @pytest.mark.parametrize(

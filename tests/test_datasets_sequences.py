@@ -93,11 +93,19 @@ def test_rows_are_those_of_a_larger_set_and_of_every_machine(name: str) -> None:
     [
         (
             ["dataset=copy", "arch=mlp"],
-            "arch=mlp: answers once a row; dataset=copy has a class at each of 5 positions. These answer at every "
-            "position: transformer, rnn, lstm, gru.",
+            "arch=mlp: answers once a row; dataset=copy has a class at each of 5 positions. By default these take it: "
+            "transformer, rnn, lstm, gru.",
         ),
-        (["dataset=digits", "arch=lstm"], "arch=lstm: needs sequences [T, F]; dataset=digits has [1, 8, 8]."),
-        (["dataset=latch", "arch=vit"], "arch=vit: needs images [C, H, W]; dataset=latch has [40, 8]."),
+        (
+            ["dataset=digits", "arch=lstm"],
+            "arch=lstm: needs sequences [T, F]; dataset=digits has [1, 8, 8]. By default these take it: mlp, cnn, "
+            "resmlp, resnet, vit.",
+        ),
+        (
+            ["dataset=latch", "arch=vit"],
+            "arch=vit: needs images [C, H, W]; dataset=latch has [40, 8]. By default these take it: mlp, resmlp, "
+            "transformer, rnn, lstm, gru.",
+        ),
         (
             ["dataset=recall", "dataset.pairs=9", "arch=rnn"],
             "dataset.keys=8, dataset.pairs=9: not allowed. dataset=recall needs at least as many keys as pairs.",

@@ -20,7 +20,7 @@ from typing import Any
 from initlab.axes import Sweep, read
 from initlab.compose import Composer, select
 from initlab.config import UNKEYED, Config, digest, key, typed
-from initlab.datasets import fingerprint, load
+from initlab.datasets import Data, fingerprint, load
 from initlab.design import canonical, same
 from initlab.errors import Refused
 from initlab.fields import Field
@@ -129,18 +129,25 @@ def _runs(composer: Composer, sweep: Sweep) -> Iterable[tuple[Run, Mapping[str, 
 
 
 def _check_shape(config: Config) -> None:
-    """Raises Refused for data of a shape that the architecture does not take."""
-    arch, dataset, facts = config["arch"], config["dataset"], ARCHS[config["arch"]["name"]].facts
-    data = load(dataset)
-    if (fits := facts.get("fits")) is not None:
-        fits(arch, data.train.x.shape[1:], f"dataset={dataset['name']}")
-    y = data.train.y
-    if data.task == "classification" and y.ndim > 1 and not ("positions" in facts or "plugin" in facts):
-        able = ", ".join(name for name, spec in ARCHS.items() if "positions" in spec.facts)
-        raise Refused(
-            f"arch={arch['name']}: answers once a row; dataset={dataset['name']} has a class at each of {y.shape[1]} "
-            f"positions. These answer at every position: {able}."
-        )
+    """Raises Refused for data that the architecture does not take, with those that do by default."""
+    data, given = load(config["dataset"]), f"dataset={config['dataset']['name']}"
+    if (why := _misfit(config["arch"], data, given)) is not None:
+        ours = [name for name, spec in ARCHS.items() if "plugin" not in spec.facts]
+        able = [name for name in ours if _misfit(ARCHS.typed({"name": name}), data, given) is None]
+        raise Refused(f"{why} By default these take it: {', '.join(able)}.")
+
+
+def _misfit(arch: Mapping[str, Any], data: Data, given: str) -> str | None:
+    """Why a net of this option does not take the data, if it does not."""
+    facts, y = ARCHS[arch["name"]].facts, data.train.y
+    try:
+        if (fits := facts.get("fits")) is not None:
+            fits(arch, data.train.x.shape[1:], given)
+    except Refused as refusal:
+        return str(refusal)
+    if data.task == "classification" and y.ndim > 1 and not facts.keys() & {"positions", "plugin"}:
+        return f"arch={arch['name']}: answers once a row; {given} has a class at each of {y.shape[1]} positions."
+    return None
 
 
 def _distinct(runs: Iterable[tuple[Run, Mapping[str, Any]]]) -> tuple[tuple[Run, ...], list[str]]:

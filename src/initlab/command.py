@@ -113,14 +113,40 @@ def _information(root: Path, composer: Any, args: Namespace, argv: list[str]) ->
 
 
 def _train(root: Path, composer: Any, args: Namespace, argv: list[str]) -> int:
+    from initlab import growth
     from initlab import plan as planning
-    from initlab import store, tables
 
     # torch's threads would wait for each other busily: beside another busy process that costs a small net a
     # hundredfold. OpenMP reads this when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-    plan = planning.make(composer, args.overrides, args.multirun)
+    def make(words: Sequence[str]) -> Plan:
+        return planning.make(composer, words, args.multirun)
+
+    plan: Plan | None = growth.resumed(make, args.overrides)
+    code = 0
+    while plan is not None:
+        code = _carry_out(root, plan, argv)
+        plan = growth.doubled(make, args.overrides, plan) if _is_open(plan) else None
+    return code
+
+
+def _is_open(plan: Plan) -> bool:
+    """Say whether the sweep's claim holds, if it has one; whether more seeds could tell."""
+    if plan.claim is None or plan.options["dry_run"]:
+        return False
+    from initlab import tables
+    from initlab.folder import read
+    from initlab.judging import judge
+
+    found = judge(plan.claim, [read(plan.folder)])
+    print(f"\n{tables.judgement(found)}", flush=True)
+    return found.verdict == "inconclusive"
+
+
+def _carry_out(root: Path, plan: Plan, argv: list[str]) -> int:
+    from initlab import store, tables
+
     store.check(plan)
     if any(run.config["init"]["rules"] or run.config["trainer"]["accelerator"] == "gpu" for run in plan.runs):
         from initlab.train import check  # only the nets and the machine can tell

@@ -34,7 +34,7 @@ def typed(raw: Mapping[str, Any]) -> Config:
     """The complete config of one run. Raises Refused: what was given, what is allowed, the nearest, where."""
     sections = [*GROUPS, "trainer", "sweep", *SEEDS]
     for name in raw:
-        if name not in sections:
+        if name not in sections and name != "claim":  # that is the sweep's, no run's
             raise unknown(str(name), name, sections, "field of the config")
     config: Config = {group: registry.typed(raw.get(group)) for group, registry in GROUPS.items()}
     config["trainer"] = _section("trainer", TRAINER, raw)

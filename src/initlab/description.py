@@ -16,22 +16,36 @@ from initlab.plan import Plan, Stack, plan_id, stacked
 from initlab.specs import SEEDS
 
 SCHEMA = 1
+OF_A_VERDICT = ("seeds", "cap", "level", "checks")  # of a claim
 OF_A_COMMAND = ("plan", "command", "created", "versions", "device", "plugins", "git")
 
 
 def described(plan: Plan, machine: Mapping[str, Any], held: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The content of sweep.json; ``held``, the present one, if the sweep grows."""
     earlier = [*held.get("earlier", []), _earlier(held)] if held else []
-    return {
-        "schema": SCHEMA,
-        "plan": plan.id,
-        **machine,
-        "axes": axes_of(plan),
-        "zips": plan.zips,
-        "runs": [{"key": run.key, "name": run.name, "data": run.fingerprint} for run in plan.runs],
-        "stacks": stacks_of(plan.stacks),
-        "seeds": {name: sorted({run.config[name] for run in plan.runs}) for name in SEEDS},
-    } | ({"earlier": earlier} if earlier else {})
+    return (
+        {
+            "schema": SCHEMA,
+            "plan": plan.id,
+            **machine,
+            "axes": axes_of(plan),
+            "zips": plan.zips,
+            "runs": [{"key": run.key, "name": run.name, "data": run.fingerprint} for run in plan.runs],
+            "stacks": stacks_of(plan.stacks),
+            "seeds": {name: sorted({run.config[name] for run in plan.runs}) for name in SEEDS},
+        }
+        | ({"earlier": earlier} if earlier else {})
+        | claim_of(plan, held)
+    )
+
+
+def claim_of(plan: Plan, held: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The claim; and whether its criterion is another than the one that was declared before the runs."""
+    if plan.claim is None:
+        return {}
+    claim, before = plan.claim.as_json, (held or {}).get("claim")
+    changed = before is not None and any(claim[part] != before.get(part) for part in OF_A_VERDICT)
+    return {"claim": claim, "claim_changed": changed or bool((held or {}).get("claim_changed"))}
 
 
 def axes_of(plan: Plan) -> list[dict[str, Any]]:

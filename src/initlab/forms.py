@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from initlab.errors import Refused
-from initlab.fields import Integer, Number, OneOf, Word
+from initlab.fields import Boolean, Integer, Number, OneOf, Word
 from initlab.specs.checks import SEED
 from initlab.specs.sections import ROLES
 
@@ -75,6 +75,8 @@ DESCRIPTION: Form = {
     "stacks?": [{"id": WORD, "width": Integer(1), "keys": [WORD]}],
     "seeds?": {"*": [SEED]},
     "earlier?": [{"*": Value()}],
+    "claim?": {"*": Value()},
+    "claim_changed?": Boolean(),
 }
 RECORD: Form = {
     "schema?": Integer(1, 1),

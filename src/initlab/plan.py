@@ -17,7 +17,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from initlab import claims
 from initlab.axes import Sweep, read
+from initlab.claims import Claim
 from initlab.compose import Composer, select
 from initlab.config import UNKEYED, Config, digest, key, typed
 from initlab.datasets import Data, fingerprint, load
@@ -78,6 +80,7 @@ class Plan:
     notes: tuple[str, ...]
     product: str = ""  # what was crossed and left out, in words
     zips: tuple[tuple[str, ...], ...] = ()
+    claim: Claim | None = None
 
     @property
     def id(self) -> str:
@@ -102,7 +105,8 @@ def make(composer: Composer, words: Sequence[str], multirun: bool) -> Plan:
     folder = _folder(sweep, axes, runs)
     left_out = sweep.design.total - len(made)
     product = sweep.design.words + (f" = {sweep.design.total}, {left_out} excluded" if left_out else "")
-    return Plan(axes, runs, stacked(runs), folder, (*notes, *_cautions(runs)), product, sweep.design.zips)
+    claim = _claim(sweep, axes, runs)
+    return Plan(axes, runs, stacked(runs), folder, (*notes, *_cautions(runs)), product, sweep.design.zips, claim)
 
 
 def _axis(name: str, given: Iterable[Any], role: str) -> Axis:
@@ -111,6 +115,19 @@ def _axis(name: str, given: Iterable[Any], role: str) -> Axis:
         if not any(same(name, value, other) for other in values):
             values.append(canonical(name, value))
     return Axis(name, tuple(values), role)
+
+
+def _claim(sweep: Sweep, axes: Sequence[Axis], runs: Sequence[Run]) -> Claim | None:
+    """What the sweep is to decide. Raises Refused where it cannot."""
+    if (section := select(sweep.first, "claim")) is None:
+        return None
+    if not sweep.multirun:
+        raise Refused("claim: is about the cells of a sweep, and this is a single run: add -m.")
+    claim = claims.claim(section)
+    trains = any(run.config["trainer"]["max_epochs"] != 0 for run in runs)
+    repeats = [axis.name for axis in axes if axis.role == "repeat"]
+    claims.check(claim, {axis.name: axis.values for axis in axes}, repeats, trains, runs[0].config["sweep"]["probe"])
+    return claim
 
 
 def _runs(composer: Composer, sweep: Sweep) -> Iterable[tuple[Run, Mapping[str, Any]]]:

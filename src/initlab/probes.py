@@ -46,9 +46,9 @@ def of_plan(plan: Plan) -> Iterator[tuple[Run, Probe, Advice]]:
             yield run, of_net(net, run.config, data), advices[seed]
 
 
-def of_lane(module: StackModule, lane: int) -> bytes:
+def of_lane(module: StackModule, lane: int, full: bool) -> bytes:
     """The content of probe.json of a prepared stack's run, before its first update."""
-    found = of_net(net_of(module, lane), module.configs[lane], module.data)
+    found = of_net(net_of(module, lane), module.configs[lane], module.data, full)
     return json.dumps(as_json(found), indent=1).encode()
 
 
@@ -60,10 +60,10 @@ def net_of(module: StackModule, lane: int) -> torch.nn.Module:
     return net
 
 
-def of_net(net: torch.nn.Module, config: Config, data: Data) -> Probe:
+def of_net(net: torch.nn.Module, config: Config, data: Data, full: bool = True) -> Probe:
     """The probe of a run's net on the first rows of its training part."""
     scheme = {name: value for name, value in config["init"].items() if name != "name"}
-    return probe(net, batch(net, data), init=config["init"]["name"], act=config["act"], **scheme)
+    return probe(net, batch(net, data), init=config["init"]["name"], act=config["act"], full=full, **scheme)
 
 
 def batch(net: torch.nn.Module, data: Data) -> tuple[Tensor, Tensor]:

@@ -30,7 +30,7 @@ import numpy as np
 
 from initlab import disk, journal, received
 from initlab.curves import Series, arrays
-from initlab.description import axes_of, described, grows, restacked, stacks_of
+from initlab.description import axes_of, claim_of, described, grows, restacked, stacks_of
 from initlab.difference import difference
 from initlab.errors import FolderInUse, Refused
 from initlab.files import LARGEST
@@ -217,10 +217,12 @@ def finished(plan: Plan) -> bool:
 
 
 def write_roles(plan: Plan) -> None:
-    """sweep.json with the axes' roles as the last command has them: they are no part of the plan's identity."""
-    held, axes = description_of(plan.folder), axes_of(plan)
-    if held is not None and axes != held["axes"]:
-        _rewrite(plan.folder, {"axes": axes})
+    """sweep.json with the axes' roles and the claim as the last command has them: neither is part of the plan's
+    identity."""
+    held, now = description_of(plan.folder), {"axes": axes_of(plan)}
+    now |= claim_of(plan, held)
+    if held is not None and any(held.get(name) != value for name, value in now.items()):
+        _rewrite(plan.folder, now)
 
 
 def _rewrite(folder: Path, changed: Mapping[str, Any]) -> None:

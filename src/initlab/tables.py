@@ -14,6 +14,7 @@ from typing import Any
 from initlab import journal
 from initlab.folder import read
 from initlab.journal import Record
+from initlab.judging import Judgement
 from initlab.plan import Axis, Plan
 from initlab.store import missing
 
@@ -82,6 +83,27 @@ def results(folder: Path) -> str:
     retry = program.replace(" sweep.fresh=true", "").replace(" sweep.retry=failed", "") + " sweep.retry=failed"
     lines += [f"results: {folder}", f"next:    {view(folder)}"]
     return "\n".join([*lines, f"failed:  {retry}"] if any(r["status"] == "failed" for r in ranked) else lines)
+
+
+def judgement(found: Judgement) -> str:
+    """A claim's comparisons, each with its mean, interval, criterion and verdict, and the verdict on the whole."""
+    rows = [
+        [
+            one.check.name,
+            one.place,
+            _text(one.estimate.value),
+            "-" if one.estimate.low is None else f"{_text(one.estimate.low)} to {_text(one.estimate.high)}",
+            one.check.criterion,
+            "-" if one.p is None else f"{one.p:.2g}",
+            one.verdict + (f" ({one.lost} without a finite number)" if one.lost else ""),
+        ]
+        for one in found.results
+    ]
+    table = aligned([["check", "cell", "mean", "95 % interval", "criterion", "p", "verdict"], *rows])
+    lines = [f"claim: {found.claim.question}", f"source: {found.claim.source}", "", table, ""]
+    words = f"the claim {'is inconclusive' if found.verdict == 'inconclusive' else found.verdict}"
+    few = f", too few: it needs {found.claim.seeds}" if found.seeds < found.claim.seeds else ""
+    return "\n".join([*lines, f"verdict: {words}, over {found.seeds} seeds{few}"])
 
 
 def kept(folder: Path, runs: int) -> str:

@@ -152,8 +152,9 @@ class Training:
             if told := self.module.adapted.get(lane):
                 content = json.dumps({"schema": 1, "adapted": told}, indent=1)
                 disk.write(self.store.run_folder(run) / "adapted.json", content.encode())
-            if self.store.plan.options["probe"] and self.module.state.t == 0:
-                disk.write(self.store.run_folder(run) / probes.FILE_NAME, probes.of_lane(self.module, lane))
+            if (asked := self.store.plan.options["probe"]) and self.module.state.t == 0:
+                found = probes.of_lane(self.module, lane, full=asked is True)
+                disk.write(self.store.run_folder(run) / probes.FILE_NAME, found)
         if self.module.refusal is not None:
             name = self.stack.config["arch"]["name"]
             self.progress.say(f"  arch={name} cannot be stacked, trained one by one: {self.module.refusal}")

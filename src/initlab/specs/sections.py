@@ -57,7 +57,7 @@ SEEDS = {
 }
 TRAINER = {
     "max_epochs": Field(20, OneOf((None,), (Integer(1),)), "epochs; does not count where max_steps is given"),
-    "max_steps": Field(None, OneOf((None,), (Integer(1),)), "optimizer updates"),
+    "max_steps": Field(None, OneOf((None,), (Integer(0),)), "optimizer updates; 0: only what is there at init"),
     "accelerator": Field("auto", OneOf(("auto", "cpu", "gpu")), "auto: a GPU where there is one"),
     "precision": Field("float32", OneOf(("float32", "float64")), "of weights, data and arithmetic"),
     "log_every_n_steps": Field(10, Integer(1), "train/loss is kept at steps 1, n, 2n, ..."),
@@ -73,6 +73,10 @@ SWEEP = {
     "checkpoint_every": Field(30.0, Number(ge=0), "seconds between checkpoints of a stack; 0: as often as can be"),
     "retry": Field(None, OneOf((None, "failed")), "failed: train the runs that failed again"),
     "max_runs": Field(10_000, Integer(1), "more are refused"),
-    "probe": Field(False, Boolean(), "measure each run's net before training: runs/<name>/probe.json"),
+    "probe": Field(
+        False,
+        OneOf(("moments",), (Boolean(),)),
+        "measure each run's net before training: runs/<name>/probe.json; moments: without spectra and curvature",
+    ),
     "stack_width": Field(64, Integer(1), "runs trained as one program, at most"),
 }

@@ -115,6 +115,13 @@ def signed_ranks(paired: Floats) -> float:
     return float(np.sum(np.sign(paired) * stats.rankdata(np.abs(paired))))
 
 
+def against_share(happened: Floats, share: float) -> float | None:
+    """The exact p value of yes and no [S] against a share of yes; None without any."""
+    if len(happened) == 0:
+        return None
+    return float(stats.binomtest(int(happened.sum()), len(happened), min(max(share, 0.0), 1.0)).pvalue)
+
+
 def _tested_with(one: Floats, others: Floats) -> Floats:
     """[C]: the p values of values [S] against each of [C, S], t for all at once."""
     with np.errstate(invalid="ignore", divide="ignore"):

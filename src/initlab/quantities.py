@@ -1,0 +1,72 @@
+"""What a claim may measure of a run, as a line of text: a metric, the steps until it is reached, or what a probe says.
+
+    quantity("test/accuracy")                                 # at the last step
+    quantity("steps(val/accuracy, 0.9)")                      # until it is reached
+    quantity("probe.layers.20.q")                             # a path into probe.json; -1 is the last layer
+    quantity("growth(probe.layers.5:25.gradient)")            # per layer; or mean, greatest, least of a slice
+    quantity("test/accuracy >= 0.9")                          # 1 where it is so, else 0
+
+`readings` reads them off the runs.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+ONE, MANY = ("ln",), ("mean", "greatest", "least", "growth")  # words for one number, and for a slice of layers
+WORDS = ("steps", *ONE, *MANY)
+NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
+METRIC = r"(?:train|val|test)/\w+"
+FORM = re.compile(
+    rf"(?:(?P<word>[a-z]+)\()?(?P<path>{METRIC}|probe(?:\.[\w@:-]+)+)(?:, *(?P<target>{NUMBER}))?(?P<close>\))?"
+    rf"(?: *(?P<sign>[<>]=) *(?P<bound>{NUMBER}))?"
+)
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """``path`` is a metric, or a dotted path into the probe; ``word`` what is made of it; ``sign`` and ``bound`` make
+    it 1 or 0."""
+
+    text: str
+    path: str
+    word: str | None
+    target: float | None
+    sign: str | None
+    bound: float | None
+
+    @property
+    def probed(self) -> bool:
+        """Whether the run's probe has it."""
+        return self.path.startswith("probe.")
+
+
+@dataclass(frozen=True)
+class OfARun:
+    """The check of a field that names a quantity."""
+
+    allowed: str = (
+        "a number of a run: a metric such as test/accuracy, a path such as probe.layers.20.q, or "
+        f"{', '.join(WORDS)} of one, such as steps(val/accuracy, 0.9); with >= or <= and a number it is 1 or 0"
+    )
+
+    def __call__(self, value: object) -> str:
+        if not isinstance(value, str):
+            raise ValueError
+        quantity(value)
+        return value
+
+
+def quantity(text: str) -> Quantity:
+    """What a line names. Raises ValueError."""
+    found = FORM.fullmatch(text.strip())
+    if not found or bool(found["word"]) != bool(found["close"]):
+        raise ValueError
+    word, path = found["word"], found["path"]
+    if word not in (None, *WORDS) or (word == "steps") != (found["target"] is not None):
+        raise ValueError
+    if (word == "steps" and path.startswith("probe.")) or (word in MANY and not path.startswith("probe.")):
+        raise ValueError
+    target, bound = (None if found[part] is None else float(found[part]) for part in ("target", "bound"))
+    return Quantity(text.strip(), path, word, target, found["sign"], bound)

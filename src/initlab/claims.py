@@ -134,9 +134,8 @@ class Claim:
     @property
     def as_json(self) -> dict[str, Any]:
         """What `claim` takes."""
-        checks = {check.name: {k: v for k, v in asdict(check).items() if k != "name"} for check in self.checks}
-        absent = {name: {k: v for k, v in fields.items() if v not in (None, "")} for name, fields in checks.items()}
-        return asdict(self) | {"control": list(self.control), "checks": absent}
+        checks = {check.name: _given(asdict(check), without="name") for check in self.checks}
+        return _given(asdict(self), without="checks") | {"control": list(self.control), "checks": checks}
 
 
 def claim(raw: object) -> Claim:
@@ -195,6 +194,10 @@ def check(found: Claim, axes: Mapping[str, Sequence[Any]], repeats: Sequence[str
                     raise Refused(f"{where}: the sweep has no {name}={value}; it has {_some(axes[name])}.")
         if not probed and any(q.probed for q in one.quantities):
             raise Refused(f"{where}: reads the probe, and nothing is probed: set sweep.probe=true.")
+
+
+def _given(fields: Mapping[str, Any], without: str) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name != without and value not in (None, "")}
 
 
 def _some(values: Iterable[Any]) -> str:

@@ -44,7 +44,7 @@ def claim_of(plan: Plan, held: Mapping[str, Any] | None) -> dict[str, Any]:
     if plan.claim is None:
         return {}
     claim, before = plan.claim.as_json, (held or {}).get("claim")
-    changed = before is not None and any(claim[part] != before.get(part) for part in OF_A_VERDICT)
+    changed = before is not None and any(claim.get(part) != before.get(part) for part in OF_A_VERDICT)
     return {"claim": claim, "claim_changed": changed or bool((held or {}).get("claim_changed"))}
 
 

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from initlab import board, provenance, sections, tuning
+from initlab import board, claimed, provenance, sections, tuning
 from initlab.bands import bands
 from initlab.cells import Cells, cells
 from initlab.contrasts import families
@@ -70,18 +70,21 @@ def check() -> None:
 
 def made(sweeps: Sequence[Sweep], found: Cells) -> Document:
     """The report of the sweeps' cells as a document."""
-    compared = families(found)
+    compared, claim = families(found), claimed.judged(sweeps)
     fixed = _fixed(sweeps)
     table = Section(
         "table", "The cells", [sections.table(found, speed(found)), *(b for f in compared for b in comparisons(f))]
     )
     with style():
         parts = [table, sections.heat(found), sections.curves(found), effects(found), *tuning.sensitivity(found)]
+        if claim is not None:
+            changed = bool(sweeps[0].description.get("claim_changed"))
+            parts.insert(0, claimed.section(claim, "claim", changed))
     parts += [guide(compared, fixed), provenance.failures(sweeps), provenance.section(sweeps)]
     commands = [Listing(provenance.command(sweep)) for sweep in sweeps]
-    return Document(
-        _question(found, fixed), commands, answer(found, compared), _facts(found, sweeps), [p for p in parts if p]
-    )
+    question = claim.claim.question if claim else _question(found, fixed)
+    said = [claimed.sentence(claim)] if claim else answer(found, compared)
+    return Document(question, commands, said, _facts(found, sweeps), [p for p in parts if p])
 
 
 def _fixed(sweeps: Sequence[Sweep]) -> dict[str, Any]:

@@ -9,8 +9,9 @@ Sizes are in inches. A figure is as wide as two columns of a paper, and its part
 room where they belong: beside what they name.
 """
 
+from initlab.plots.criteria import Criterion, criteria
 from initlab.plots.forests import Dot, forest
 from initlab.plots.maps import heat
 from initlab.plots.panels import Line, Panel, apart, lines, power
 
-__all__ = ["Dot", "Line", "Panel", "apart", "forest", "heat", "lines", "power"]
+__all__ = ["Criterion", "Dot", "Line", "Panel", "apart", "criteria", "forest", "heat", "lines", "power"]

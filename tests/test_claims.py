@@ -153,6 +153,24 @@ def test_each_kind_has_three_verdicts(three: Sweep) -> None:
     assert verdicts(a_claim(a=share | {"above": 0.8}), three) == ["inconclusive", "inconclusive"]  # (.8)^10 is .11
 
 
+def test_slopes_ranks_and_areas(tmp_path: Path) -> None:
+    """Accuracy falls by .1 a doubling of the depth, so that depth orders it, and tells what is above a half."""
+
+    def outcome(at: Mapping[str, Any]) -> float:
+        return 0.9 - 0.1 * np.log2(at["arch.depth"]) + noise(at | {"init": at["arch.depth"]}) / 5
+
+    made = sweep(tmp_path, {"arch.depth": [1, 2, 4, 8, 16, 32], "seed": list(SEEDS)}, outcome)
+    accuracy = {"of": "test/accuracy"}
+    slope = accuracy | {"kind": "slope", "over": "log2(arch.depth)", "above": -0.11, "below": -0.09}
+    rank = accuracy | {"kind": "rank", "by": "arch.depth", "below": -0.9}
+    auc = {"kind": "auc", "of": "test/accuracy <= 0.55", "by": "arch.depth", "above": 0.9}
+    order = {"kind": "rank", "of": "test/accuracy", "by": "val/loss", "below": -0.9}
+    found = judge(a_claim(slope=slope, rank=rank, auc=auc, order=order), [made])
+    assert [one.verdict for one in found.results] == ["holds"] * 4
+    wrong = judge(a_claim(slope=slope | {"above": -0.08, "below": 0}, rank=rank | {"below": None, "above": 0}), [made])
+    assert [one.verdict for one in wrong.results] == ["does not hold"] * 2
+
+
 def test_all_cells_are_compared_where_none_is_named(three: Sweep) -> None:
     found = judge(a_claim(a={"of": "steps(val/accuracy, 0.4)", "below": 15}), [three])
     assert [one.place for one in found.results] == ["init=kaiming", "init=xavier", "init=lecun"]

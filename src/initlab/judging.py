@@ -32,6 +32,7 @@ from initlab.readings import values
 from initlab.stats import Estimate, differences, holm, mean, proportion
 from initlab.stats.comparisons import against_none, against_share
 from initlab.stats.intervals import Floats
+from initlab.stats.trends import aucs, rank_correlations, slopes
 
 Verdict = Literal["holds", "does not hold", "inconclusive"]
 
@@ -67,7 +68,7 @@ def judge(claim: Claim, sweeps: Sequence[Sweep]) -> Judgement:
     raw = [
         _compared(check, place, numbers)
         for check in claim.checks
-        for place, numbers in _comparisons(check, found.cells, [axis.name for axis in found.axes])
+        for place, numbers in _comparisons(check, found.cells)
     ]
     adjusted = iter(holm([one.p for one in raw if one.p is not None]).tolist())
     raw = [one if one.p is None else replace(one, p=next(adjusted)) for one in raw]
@@ -78,7 +79,7 @@ def judge(claim: Claim, sweeps: Sequence[Sweep]) -> Judgement:
     return Judgement(claim, "holds" if verdicts == {"holds"} else whole, results, len(found.seeds), level)
 
 
-def _comparisons(check: Check, all_: Sequence[Cell], axes: Sequence[str]) -> Iterator[tuple[str, Floats]]:
+def _comparisons(check: Check, all_: Sequence[Cell]) -> Iterator[tuple[str, Floats]]:
     """Each comparison's place in words, and its values [S]."""
     chosen = [cell for cell in all_ if _within(cell.at, check.at)]
     if not chosen:
@@ -86,6 +87,9 @@ def _comparisons(check: Check, all_: Sequence[Cell], axes: Sequence[str]) -> Ite
     of = quantity(check.of)
     if check.kind == "difference":
         yield from _differences(check, chosen, all_)
+        return
+    if check.kind in ("slope", "rank", "auc"):
+        yield from _trends(check, chosen)
         return
     for cell in chosen:
         numbers = values(of, cell.chosen.runs)
@@ -105,6 +109,29 @@ def _differences(check: Check, chosen: Sequence[Cell], all_: Sequence[Cell]) -> 
             if other is not cell and alike and _within(other.at, against):
                 numbers = differences(values(of, cell.chosen.runs), values(of, other.chosen.runs))
                 yield f"{cell.label} against {_said({n: [other.at[n]] for n in against})}", numbers
+
+
+def _trends(check: Check, chosen: Sequence[Cell]) -> Iterator[tuple[str, Floats]]:
+    """A slope over an axis for each place on the others; a rank correlation or an area over all chosen cells."""
+    groups: dict[str, list[Cell]] = {}
+    for cell in chosen:
+        others = {name: [value] for name, value in cell.at.items() if name != check.axis} if check.over else {}
+        groups.setdefault(_said(others), []).append(cell)
+    for place, cells_ in groups.items():
+        numbers = np.array([values(quantity(check.of), cell.chosen.runs) for cell in cells_]).T  # [S, P]
+        if check.over:
+            x = np.array([float(cell.at[str(check.axis)]) for cell in cells_])
+            yield place, slopes(np.log2(x) if check.over.startswith("log2(") else x, numbers)
+        else:
+            by = _order(check, cells_)
+            yield place, (rank_correlations if check.kind == "rank" else aucs)(by, numbers)
+
+
+def _order(check: Check, cells_: Sequence[Cell]) -> list[float]:
+    """What is to order the cells: an axis, or the mean of a quantity over the seeds."""
+    if check.axis is not None:
+        return [float(cell.at[check.axis]) for cell in cells_]
+    return [float(np.mean(values(quantity(str(check.by)), cell.chosen.runs))) for cell in cells_]
 
 
 def _compared(check: Check, place: str, numbers: Floats) -> Result:

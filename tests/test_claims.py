@@ -114,6 +114,7 @@ def test_a_claim_is_what_its_json_says() -> None:
         ({"at": {"init": "xaver"}}, True, "claim.checks.a: the sweep has no init=xaver; it has xavier, lecun"),
         ({"at": {"inti": "xavier"}}, True, "claim.checks.a: no axis of the sweep 'inti'. Known: init, seed. Did you"),
         ({"of": "probe.risk"}, True, "claim.checks.a: reads the probe, and nothing is probed: set sweep.probe=true"),
+        ({"kind": "slope", "over": "init"}, True, "claim.checks.a: goes along init, which needs two positive numbers"),
         ({}, False, ""),
     ],
 )

@@ -192,8 +192,14 @@ def check(found: Claim, axes: Mapping[str, Sequence[Any]], repeats: Sequence[str
             for value in values:
                 if not any(same(name, value, other) for other in axes[name]):
                     raise Refused(f"{where}: the sweep has no {name}={value}; it has {_some(axes[name])}.")
+        if one.axis and (len(axes[one.axis]) < 2 or not all(_positive(value) for value in axes[one.axis])):
+            raise Refused(f"{where}: goes along {one.axis}, which needs two positive numbers or more.")
         if not probed and any(q.probed for q in one.quantities):
             raise Refused(f"{where}: reads the probe, and nothing is probed: set sweep.probe=true.")
+
+
+def _positive(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
 def _given(fields: Mapping[str, Any], without: str) -> dict[str, Any]:

@@ -35,7 +35,7 @@ ORDER = [
     ["folder"],
     ["theory.activations"],
     ["theory.gaussian"],
-    ["theory.moments", "theory.finite", "theory.chance", "theory.attention"],
+    ["theory.tailored", "theory.moments", "theory.finite", "theory.chance", "theory.attention"],
     ["theory.meanfield", "theory.signal"],
     ["theory.gains", "theory.trace"],
     ["theory"],

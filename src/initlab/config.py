@@ -36,6 +36,7 @@ def typed(raw: Mapping[str, Any]) -> Config:
     for name in raw:
         if name not in sections and name != "claim":  # that is the sweep's, no run's
             raise unknown(str(name), name, sections, "field of the config")
+    raw = _tailored(raw)
     config: Config = {group: registry.typed(raw.get(group)) for group, registry in GROUPS.items()}
     config["trainer"] = _section("trainer", TRAINER, raw)
     config["sweep"] = _section("sweep", SWEEP, raw)
@@ -45,6 +46,24 @@ def typed(raw: Mapping[str, Any]) -> Config:
             config[stream] = config["seed"]
     _settle(config)
     return config
+
+
+def _tailored(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """act.negative_slope=tat, which only whoever knows the net's depth can solve, as the number that it is."""
+    act = raw.get("act")
+    if not isinstance(act, Mapping) or act.get("name") != "leaky_relu" or act.get("negative_slope") != "tat":
+        return raw
+    arch = ARCHS.typed(raw.get("arch"))
+    layers = ARCHS[arch["name"]].facts.get("chain")
+    if layers is None:
+        known = ", ".join(name for name, spec in ARCHS.items() if "chain" in spec.facts)
+        raise Refused(
+            f"act.negative_slope=tat: is solved for a chain of layers, and arch={arch['name']} is none. These are: "
+            f"{known}."
+        )
+    from initlab.theory import tailored_slope
+
+    return {**raw, "act": {**act, "negative_slope": tailored_slope(layers(arch))}}
 
 
 def _section(name: str, fields: Mapping[str, Any], raw: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,10 @@ ACTS = Registry("act")
 ACTS.declare("identity", doc="x", torch_gain="linear")
 ACTS.declare("relu", doc="max(x, 0)", torch_gain="relu")
 ACTS.declare(
-    "leaky_relu", doc="max(x, slope x)", torch_gain="leaky_relu", fields={"negative_slope": Field(0.01, Number())}
+    "leaky_relu",
+    doc="max(x, slope x)",
+    torch_gain="leaky_relu",
+    fields={"negative_slope": Field(0.01, Number(), "in a command also tat: solved for the net's depth")},
 )
 ACTS.declare("tanh", doc="tanh x", torch_gain="tanh")
 ACTS.declare("sigmoid", doc="1 / (1 + exp(-x))", torch_gain="sigmoid")

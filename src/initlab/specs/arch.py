@@ -2,7 +2,8 @@
 
 The fact ``fits(option, features, given)`` of an architecture raises Refused for inputs of a shape that it cannot take
 (`shapes`); ``roles`` are the `roles.Offers` of its nets; ``positions``, whether they answer at every position of a
-sequence; ``act``, the activation of a net that has its own.
+sequence; ``act``, the activation of a net that has its own; ``chain(option)``, of a plain chain, the
+number of its activations.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ ARCHS.declare(
         "norm": NORM,
     },
     roles=CHAIN,
+    chain=lambda option: option["depth"] if option["sizes"] is None else len(option["sizes"]),
 )
 ARCHS.declare(
     "cnn",
@@ -81,6 +83,7 @@ ARCHS.declare(
     constraint=ODD_KERNEL,
     fits=conv_sizes,
     roles=CHAIN,
+    chain=lambda option: option["depth"],
 )
 ARCHS.declare(
     "resmlp",

@@ -14,6 +14,7 @@ from initlab.theory.gaussian import expect, expect_pair
 from initlab.theory.meanfield import Critical, MeanField, NoCritical, critical, critical_line
 from initlab.theory.moments import apart, dead, mean, saturated, second_moment, slope_moment
 from initlab.theory.signal import Act, Add, Attend, Beyond, Constant, Dense, Drop, From, Norm, Op, Scale, Shift, Token
+from initlab.theory.tailored import tailored_slope
 from initlab.theory.trace import Trace, trace
 
 __all__ = [
@@ -49,5 +50,6 @@ __all__ = [
     "second_moment",
     "sharing",
     "slope_moment",
+    "tailored_slope",
     "trace",
 ]

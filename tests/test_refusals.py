@@ -41,6 +41,8 @@ REFUSED: dict[str, tuple[str, ...]] = {
     "experiment=article_mymodel": ("add it: +experiment=article_mymodel",),
     "foo=1": ("no field of the config 'foo'", "act, arch, dataset, init, init_seed, optimizer"),
     "seeds=1": ("seeds=1: no field of the config", "Did you mean seed?"),
+    "lr=0.1": ("lr=0.1: no field of the config 'lr'", "It is optimizer.lr."),
+    "report=true": ("report=true: no field of the config 'report'", "It is sweep.report."),
     "init.gian=2": ("init.gian=2: no field of init=kaiming 'gian'", "bias, bias_value, gain, mode", "mean gain?"),
     "init=zeros init.gain=2": ("init.gain=2: no field of init=zeros 'gain'", "Known: bias, bias_value, rules."),
     "-m init=zeros,xavier init.gain=1,2": ("init.gain=1: no field of init=zeros 'gain'",),

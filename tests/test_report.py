@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -62,8 +63,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     made = {}
     for name, words in REAL.items():
         folder = tmp_path_factory.mktemp("real") / name
-        assert command.main(ROOT, ["-m", *words, *QUICK, f"hydra.sweep.dir={folder}"]) == 0
-        made[name] = report.write([folder])
+        assert command.main(ROOT, ["-m", *words, *QUICK, f"hydra.sweep.dir={folder}", "sweep.report=true"]) == 0
+        made[name] = folder / "report" / "index.html"
     return made
 
 
@@ -123,6 +124,15 @@ def test_a_page_can_be_read_without_seeing_it(pages: dict[str, Path], name: str)
     used = [e.attrib[key] for e in page.iter() for key in e.attrib if key.endswith("href") and e.tag != f"{HTML}link"]
     used += re.findall(r"url\((#[^)]+)\)", " ".join(v for e in page.iter() for v in e.attrib.values()))
     assert {reference[1:] for reference in used} <= set(ids)
+
+
+def test_a_missing_package_is_said_before_anything_is_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "find_spec", lambda name: None if name == "jinja2" else find_spec(name))
+    assert command.main(ROOT, [f"hydra.run.dir={tmp_path / 'run'}", "sweep.report=true"]) == 2
+    assert capsys.readouterr().err == "refused: a report needs jinja2: pip install 'initlab[report]'.\n"
+    assert not (tmp_path / "run").exists()
 
 
 def test_sections_come_in_the_order_of_a_paper(pages: dict[str, Path]) -> None:

@@ -148,6 +148,10 @@ def _carry_out(root: Path, plan: Plan, argv: list[str]) -> int:
     from initlab import store, tables
 
     store.check(plan)
+    if plan.options["report"]:
+        from initlab import report
+
+        report.check()
     if any(run.config["init"]["rules"] or run.config["trainer"]["accelerator"] == "gpu" for run in plan.runs):
         from initlab.train import check  # only the nets and the machine can tell
 
@@ -162,10 +166,12 @@ def _carry_out(root: Path, plan: Plan, argv: list[str]) -> int:
         store.write_roles(plan)
         store.write_table(plan.folder)  # a crash may have come between the last commit and these
         hparams.write(plan.folder)
-        print(f"all of them are done already; sweep.fresh=true starts anew.\n\n{tables.results(plan.folder)}")
-        return _exit_code(plan)
-    _run(root, plan, argv)
+        print("all of them are done already; sweep.fresh=true starts anew.")
+    else:
+        _run(root, plan, argv)
     print(f"\n{tables.results(plan.folder)}")
+    if plan.options["report"]:
+        print(f"report:  {report.write([plan.folder])}")
     return _exit_code(plan)
 
 

@@ -192,7 +192,15 @@ def _check_key(config: DictConfig, key: str, given: str) -> None:
         place = ".".join(parts[:depth]) or "the config"
         option = f"={node.name}" if isinstance(node, DictConfig) and "name" in node else ""
         hint = f" A preset is added: +{given}." if key == "experiment" else ""
+        if depth == 0 and (deeper := _sections_with(config, part)):
+            hint = f" It is {' or '.join(f'{section}.{part}' for section in deeper)}."
         raise Refused(f"{unknown(given, part, known, f'field of {place}{option}')}{hint}")
+
+
+def _sections_with(config: DictConfig, field: str) -> list[str]:
+    """The sections that have a field of this name."""
+    sections = [str(name) for name in config if name != "hydra" and isinstance(config[name], DictConfig)]
+    return [section for section in sections if field in config[section] and field != "name"]
 
 
 def container(config: DictConfig, resolve: bool = True) -> dict[str, Any]:

@@ -78,5 +78,6 @@ SWEEP = {
         OneOf(("moments",), (Boolean(),)),
         "measure each run's net before training: runs/<name>/probe.json; moments: without spectra and curvature",
     ),
+    "report": Field(False, Boolean(), "build the report at the end: report/index.html"),
     "stack_width": Field(64, Integer(1), "runs trained as one program, at most"),
 }

@@ -68,7 +68,7 @@ ORDER = [
     ["difference", "description", "results"],
     ["store"],
     ["tables", "hparams", "probes", "coordinates", "growth"],
-    ["progress", "status"],
+    ["progress", "rebuild", "status"],
     ["train"],
     ["sweep"],
     ["plugins"],
@@ -160,6 +160,7 @@ READING = [
     "claimed",
     "guide",
     "report",
+    "rebuild",
 ]
 # What makes a net, its weights and its training: given typed options, it knows neither Hydra nor the disk.
 COMPUTING = [

@@ -19,12 +19,16 @@ from xml.etree import ElementTree
 import html5lib
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar import layout_pb2
 
 from initlab import command, report
 from initlab.bands import band
 from initlab.errors import Refused
 from initlab.figures import RECOLOURED, SERIES
 from initlab.folder import Sweep
+from initlab.rebuild import rebuild
 from sweeps import FAILED, At, sweep
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -276,9 +280,6 @@ def test_hostile_text_stays_text_beside_the_page(hostile: tuple[Path, Path]) -> 
 
 
 def test_tensorboard_finds_the_cells_and_the_figures(pages: dict[str, Path]) -> None:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    from tensorboard.plugins.custom_scalar import layout_pb2
-
     folder = pages["digits"].parent
     cells = sorted(p.name for p in (folder / "cells").iterdir())
     assert len(cells) == 6 and cells[0] == "init=kaiming,act=relu"
@@ -354,3 +355,26 @@ def test_a_browser_opens_the_page_in_silence(pages: dict[str, Path], tmp_path: P
 def background(asked: list[str]) -> set[str]:
     """What Chromium asks by itself, whatever the page: its own updates and lists."""
     return {url for url in asked if re.match(r"https?://[\w.-]*(google|gstatic|googleapis|gvt1)\.com/", url)}
+
+
+def test_the_event_files_come_back_from_the_curves(pages: dict[str, Path], tmp_path: Path) -> None:
+    """Every scalar of every run at its step and time, and the table's rows; a run that diverged ends where it did."""
+    trained, copy = pages["depth"].parent.parent, tmp_path / "copy"
+    shutil.copytree(trained, copy)
+    files = [path.relative_to(copy) for path in copy.glob("runs/*/events.out.tfevents.*")]
+    for path in files:
+        (copy / path).unlink()
+    assert rebuild(copy) == 18 and len(files) == 36
+    for path in files:
+        if path.suffix == ".hparams":
+            assert (copy / path).read_bytes() == (trained / path).read_bytes()
+        else:
+            made, was = EventAccumulator(str(copy / path)).Reload(), EventAccumulator(str(trained / path)).Reload()
+            tags = made.Tags()["scalars"]
+            assert "train/loss" in tags and set(tags) == set(was.Tags()["scalars"])
+            assert all(np.array_equal(points(made, t), points(was, t), equal_nan=True) for t in tags)
+
+
+def points(reader: EventAccumulator, tag: str) -> NDArray[np.float64]:
+    """[T, 3]: wall times, steps, values."""
+    return np.array([(e.wall_time, e.step, e.value) for e in reader.Scalars(tag)])

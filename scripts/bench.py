@@ -9,20 +9,25 @@ from __future__ import annotations
 
 import argparse
 import platform
+import resource
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "src"))
 
 from initlab.specs import INITS  # noqa: E402
+
+if TYPE_CHECKING:
+    from initlab.plan import Run
 
 GRID = ["-m", "init=xavier,kaiming,lecun,orthogonal", "act=relu,tanh", "seed=range(8)"]
 THOUSAND = ["-m", "init=xavier,kaiming", "act=relu,tanh", "optimizer.lr=0.1,0.03,0.01,3e-3,1e-3", "seed=range(50)"]
@@ -53,6 +58,10 @@ def main() -> None:
         _row("events of 500 runs x 200 points", args.repeats, lambda: _events(folder / "events"))
         for name in ("sgd", "adam"):
             _row(f"a checkpoint of 64 runs, MLP 4x128, {name}", args.repeats, _checkpoint(folder / name, name))
+        _synthetic(folder / "thousand")
+        _row("report of 1,000 runs x 1,000 points", args.repeats, lambda: _report(folder / "thousand"))
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        print(f"  of any program so far, most memory: {peak:.0f} MB")
         ours, theirs = [], []
         for _ in range(args.repeats):
             ours.append(_timed(lambda: _initlab([*GRID, "sweep.fresh=true", "hydra.sweep.dir=grid"], folder)))
@@ -130,6 +139,46 @@ def _checkpoint(folder: Path, optimizer: str) -> Callable[[], None]:
         store.save(planned.stacks[0].id, packed(checkpoint), int(1e6 * time.time()), 1)
 
     return save
+
+
+def _synthetic(folder: Path) -> None:
+    """A sweep of 1,000 runs as the store writes it: losses that fall by chance, 1,000 points of each metric."""
+    import numpy as np
+
+    from initlab import plan as planning
+    from initlab.compose import Composer
+    from initlab.curves import Series
+    from initlab.store import Store
+
+    plan = planning.make(Composer(ROOT / "conf", "config", None), [*THOUSAND[1:], f"hydra.sweep.dir={folder}"], True)
+    rng, steps = np.random.default_rng(0), np.arange(1000)
+    times = 1e9 + steps.astype(np.float64)
+    with Store.open(plan, lambda: {"command": ["train.py", *THOUSAND], "created": "2026-01-01T00:00:00Z"}) as store:
+        for stack in plan.stacks:
+            level = 0.5 + rng.random(len(stack.runs))[:, None]
+            loss = level * np.exp(-steps / 300) + 0.1 * rng.random((len(stack.runs), len(steps)))
+            values = {"train/loss": loss, "val/loss": loss, "val/accuracy": 1 - loss / 2, "test/loss": loss[:, -1:]}
+            values["test/accuracy"] = 1 - values["test/loss"] / 2
+            for run in stack.runs:
+                store.begin(run)
+            curves = {}
+            for metric, of in values.items():
+                at = slice(len(steps) - of.shape[1], None)
+                curves[metric] = Series(steps[at], 32 * steps[at], times[at], of)
+            store.commit([_record(r, run, stack.id, values) for r, run in enumerate(stack.runs)], stack.id, curves)
+
+
+def _record(r: int, run: Run, stack: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    final = {metric: float(of[r, -1]) for metric, of in values.items()}
+    best = {metric: value for metric, value in final.items() if metric.startswith("val/")}
+    record = {"schema": 1, "key": run.key, "name": run.name, "folder": f"runs/{run.name}", "axes": dict(run.choices)}
+    record |= {"ended": 1e9, "status": "done", "final": final, "best": best, "metric": "val/accuracy"}
+    record |= {"direction": "max", "steps": 999, "samples": 999 * 32, "seconds": 1.0, "device": "cpu"}
+    return record | {"initial_weights": run.key * 4, "curves": f"curves/{stack}.npz", "data": run.fingerprint}
+
+
+def _report(folder: Path) -> None:
+    subprocess.run([sys.executable, str(ROOT / "scripts" / "report.py"), str(folder)], check=True, capture_output=True)
 
 
 def _cpu() -> str:

@@ -20,6 +20,7 @@ from initlab.series import series
 
 Floats = NDArray[np.float64]
 QUARTILES = (0.25, 0.5, 0.75)
+POINTS = 160  # of a curve that is looked at; more lie closer than a screen shows
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,13 @@ class Band:
     low: Floats
     high: Floats
     n: int
+
+    def thinned(self, most: int = POINTS) -> Band:
+        """At most so many of the points, evenly, the first and the last among them."""
+        if len(self.steps) <= most:
+            return self
+        kept = np.linspace(0, len(self.steps) - 1, most).round().astype(int)
+        return Band(self.steps[kept], self.middle[kept], self.low[kept], self.high[kept], self.n)
 
 
 def bands(cells: Iterable[Cell], metric: str) -> dict[str, Band]:

@@ -49,9 +49,11 @@ def _points(by_metric: Mapping[str, Band], wall: float) -> list[events.Point]:
     """A point a step; where a band is infinite there is none, as TensorBoard cannot draw one."""
     points: dict[int, dict[str, float]] = {}
     for metric, band in by_metric.items():
-        for step, *edges in zip(band.steps.tolist(), band.middle, band.low, band.high, strict=True):
-            if np.isfinite(edges).all():
-                points.setdefault(step, {}).update(zip(_tags(metric), map(float, edges), strict=True))
+        shown, tags = band.thinned(), _tags(metric)
+        table = np.stack([shown.middle, shown.low, shown.high], axis=1)
+        finite = np.isfinite(table).all(axis=1)
+        for step, row in zip(shown.steps[finite].tolist(), table[finite].tolist(), strict=True):
+            points.setdefault(step, {}).update(zip(tags, row, strict=True))
     return [(step, wall, points[step]) for step in sorted(points)]
 
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from initlab import plots
 from initlab.cells import Cells
 from initlab.contrasts import Effect, Family, Pair, interplay
 from initlab.contrasts import effects as main_effects
-from initlab.document import Block, Figure, Paragraph, Section, Strong, Table
+from initlab.document import Block, Paragraph, Section, Strong, Table
 from initlab.sections import drawn, where
 from initlab.wording import at, count, full, interval, joined, number, p_value, said, spoken
 
@@ -124,12 +126,15 @@ def effects(found: Cells) -> Section | None:
     return Section("effects", "Effects of the axes", blocks or [none])
 
 
-def _main(main: Sequence[Effect], metric: str) -> Figure:
+def _main(main: Sequence[Effect], metric: str) -> Block:
     dots = [
         plots.Dot(said(value), effect.estimate.value, effect.estimate.low, effect.estimate.high, axis)
         for effect in main
         for axis, value in effect.at.items()
+        if np.isfinite(effect.estimate.value)
     ]
+    if not dots:
+        return Paragraph(f"A cell without any finite test {metric} leaves the axes without effects to average.")
     caption = (
         f"Effect of each value on test {metric}: its mean over all other axes less the mean of all values, with its "
         "95 % interval over the seeds. Hollow: the interval holds zero, or there is none."

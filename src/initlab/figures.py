@@ -147,7 +147,8 @@ def _written(key: str, value: str, name: str) -> str:
     if key == "id":
         return f"{name}-{value}"
     if key == "d":
-        return re.sub(r"-?\d+\.\d+", lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), value).replace(
+        digits = 2 if len(value) < 500 else 1  # points: a marker is small, a curve is not
+        return re.sub(r"-?\d+\.\d+", lambda n: f"{float(n[0]):.{digits}f}".rstrip("0").rstrip("."), value).replace(
             "\n", " "
         )
     return LINK.sub(rf"#{name}-\1", value) if key.endswith("href") or "url(" in value else value

@@ -96,7 +96,7 @@ def heat(found: Cells) -> Section | None:
     if len(axes) < 2:
         return None
     title = f"{axes[0].name} and {joined(axis.name for axis in axes[1:])}"
-    across = list(dict.fromkeys(place(cell, axes)[1:] for cell in found.cells))
+    across = {place(cell, axes)[1:]: _title(cell, axes[1:]) for cell in found.cells}
     metrics = {cell.metric for cell in found.cells}
     if len(across) > ACROSS or len(metrics) > 1:
         reason = f"{len(across)} columns" if len(across) > ACROSS else f"{joined(sorted(metrics))} on one scale"
@@ -108,9 +108,7 @@ def heat(found: Cells) -> Section | None:
     texts = [[number(cell.mean.value) if cell else "" for cell in row] for row in grid]
     best = {cell.scale: cell for cell in reversed(found.ranked)}
     framed = [(i, j) for i, row in enumerate(grid) for j, cell in enumerate(row) if cell and cell is best[cell.scale]]
-    figure = plots.heat(
-        np.where(np.isfinite(values), values, np.nan), down, [" / ".join(c) for c in across], texts, framed
-    )
+    figure = plots.heat(np.where(np.isfinite(values), values, np.nan), down, [*across.values()], texts, framed)
     named = "; ".join(f"the best is {cell.label} with {number(cell.mean.value)}" for cell in best.values())
     alt = f"Map of {metric_of(found)} by {title}; {named}."
     each = ", on each data set" if len(best) > 1 else ""
@@ -126,17 +124,22 @@ def curves(found: Cells) -> Section:
     blocks: list[Block] = []
     for metric, what in LOSSES.items():
         if by_cell := bands(found.cells, metric):
-            panels, note = panelled(found, lambda cell, by_cell=by_cell: _curve(by_cell.get(cell.label)))  # type: ignore[misc]
-            caption = f"{what} over steps: {over}. A run counts as infinite once it has diverged.{note}"
-            alt = f"{metric} over steps on a logarithmic axis, a line for each of {count(len(by_cell), 'cell')}."
-            figure = plots.lines(panels, x="step", y=metric, log_y=True)
-            blocks.append(drawn(figure, f"curves-{metric.replace('/', '-')}", caption, alt))
+            blocks.append(_losses(found, by_cell, metric, f"{what} over steps: {over}."))
     return Section("curves", "Loss curves", blocks or [Paragraph("No run has a curve.")])
+
+
+def _losses(found: Cells, by_cell: Mapping[str, Band], metric: str, what: str) -> Figure:
+    panels, note = panelled(found, lambda cell: _curve(by_cell.get(cell.label)))
+    caption = f"{what} A run counts as infinite once it has diverged; a line that leaves the top explodes.{note}"
+    alt = f"{metric} over steps on a logarithmic axis, a line for each of {count(len(by_cell), 'cell')}."
+    figure = plots.lines(panels, x="step", y=metric, log_y=True)
+    return drawn(figure, f"curves-{metric.replace('/', '-')}", caption, alt)
 
 
 def _curve(band: Band | None) -> dict[str, Any]:
     if band is None:
         return {"x": np.empty(0), "y": np.empty(0)}
+    band = band.thinned()
     edges = {"low": band.low, "high": band.high} if band.n > 1 else {}
     return {"x": band.steps, "y": band.middle, **edges}
 
@@ -158,11 +161,17 @@ def panelled(found: Cells, line: Callable[[Cell], dict[str, Any]]) -> tuple[list
         which = place(cell, axes)[:1]
         return plots.Line(" ".join(which) or "all runs", series=series.get(which), **line(cell))
 
-    panels = [plots.Panel(" / ".join(p), [drawn_as(cell) for cell in cells]) for p, cells in groups.items()]
+    panels = [plots.Panel(_title(cells[0], axes[1:]), [drawn_as(cell) for cell in cells]) for cells in groups.values()]
     note = f" The first {PANELS} of {len(panels)} panels are drawn." if len(panels) > PANELS else ""
     if len(best) > SERIES:
         note += f" Named are the {SERIES} values of {axes[0].name} with the best cells; the others are grey."
     return panels[:PANELS], note
+
+
+def _title(cell: Cell, axes: Iterable[Axis]) -> str:
+    """A cell's values as a heading; a number says of what."""
+    values = ((axis.name.split(".")[-1], cell.at[axis.name]) for axis in axes)
+    return " / ".join(said(value) if isinstance(value, str) else f"{name}={said(value)}" for name, value in values)
 
 
 def place(cell: Cell, axes: Iterable[Axis]) -> tuple[str, ...]:

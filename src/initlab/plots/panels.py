@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 LEFT = 0.55  # what the y axis needs
-POINTS = 160  # of a line; more are closer than a figure shows
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,6 @@ def lines(
 
 
 def _line(axes: Axes, line: Line, points: bool) -> None:
-    line = _thinned(line)
     if line.series is None:
         axes.plot(line.x, line.y, color=REST[0], linewidth=0.7, alpha=0.6, zorder=2)
         return
@@ -99,14 +97,6 @@ def _line(axes: Axes, line: Line, points: bool) -> None:
         axes.plot(line.x[line.marked], line.y[line.marked], "o", mfc="none", mec=color, mew=1.3, ms=6.5, zorder=4)
 
 
-def _thinned(line: Line) -> Line:
-    if len(line.x) <= POINTS:
-        return line
-    kept = np.unique(np.linspace(0, len(line.x) - 1, POINTS).round().astype(int))
-    low, high = (None if edge is None else edge[kept] for edge in (line.low, line.high))
-    return replace(line, x=line.x[kept], y=line.y[kept], low=low, high=high)
-
-
 def _scale(axes: Axes, log_x: bool, log_y: bool, drawn: Sequence[Line]) -> None:
     from matplotlib.ticker import MaxNLocator
 
@@ -116,20 +106,29 @@ def _scale(axes: Axes, log_x: bool, log_y: bool, drawn: Sequence[Line]) -> None:
         _decades(axes.xaxis, *axes.get_xlim())
     else:
         axes.xaxis.set_major_locator(MaxNLocator(4))
-    if log_y and (positive := [v for line in drawn for v in line.y[np.isfinite(line.y)] if v > 0]):
+    values = np.concatenate([line.y[np.isfinite(line.y)] for line in drawn] or [np.zeros(0)])
+    if log_y and (values > 0).any():
         axes.set_yscale("log")
-        axes.set_ylim(min(positive) / 1.2, max(positive) * 1.2)
+        axes.set_ylim(*_limits_log(values[values > 0], drawn))
         _decades(axes.yaxis, *axes.get_ylim())
     else:
-        _fit(axes, drawn)
+        axes.set_ylim(*_limits(values if len(values) else np.array([0.0, 1.0])))
         axes.yaxis.set_major_locator(MaxNLocator(5))
 
 
-def _fit(axes: Axes, drawn: Sequence[Line]) -> None:
-    """As far as the lines go and a little more: an interval may reach where no value can."""
-    values = [v for line in drawn for v in line.y[np.isfinite(line.y)]] or [0.0, 1.0]
-    room = 0.08 * (max(values) - min(values)) or 0.1
-    axes.set_ylim(min(values) - room, max(values) + room)
+def _limits(values: Array) -> tuple[float, float]:
+    """As far as the lines go and a little more, but no farther than a line that leaves all others."""
+    low, high = np.quantile(values, (0.1, 0.9))
+    bottom, top = max(values.min(), 2 * low - high), min(values.max(), 2 * high - low)
+    room = 0.08 * (top - bottom) or 0.1
+    return float(bottom - room), float(top + room)
+
+
+def _limits_log(values: Array, drawn: Sequence[Line]) -> tuple[float, float]:
+    """The same on a logarithmic axis: what explodes leaves it at ten times where the lines begin."""
+    first = [line.y[0] for line in drawn if len(line.y) and np.isfinite(line.y[0]) and line.y[0] > 0]
+    top = min(values.max(), 10 * float(np.median(first or [values.max()])))
+    return float(min(values.min(), top / 10) / 1.2), float(top * 1.2)
 
 
 def _decades(axis: Any, low: float, high: float) -> None:
@@ -160,7 +159,8 @@ def _names(axes: Axes, drawn: Sequence[Line], height: float) -> None:
     named = [(line, np.flatnonzero(np.isfinite(line.y))) for line in drawn if line.series is not None]
     named = [(line, finite) for line, finite in named if len(finite)]
     place = axes.transScale + axes.transLimits  # data -> the axes' unit square
-    ends = [float(place.transform((line.x[finite[-1]], line.y[finite[-1]]))[1]) for line, finite in named]
+    ends = [place.transform((line.x[finite[-1]], line.y[finite[-1]]))[1] for line, finite in named]
+    ends = np.clip(ends, 0, 1).tolist()
     for (line, _), y in zip(named, apart(ends, LINE / height), strict=True):
         color = SERIES[line.series or 0][0]
         name = line.name if len(line.name) <= 26 else f"{line.name[:25]}…"

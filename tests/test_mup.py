@@ -10,7 +10,8 @@ import torch
 from scripts import coordinates
 from torch import nn
 
-import initlab.archs  # noqa: F401  (the nets join their registry)
+import initlab
+import initlab.archs
 from conftest import small
 from initlab import initialize
 from initlab.apply import law, rates, weight_of
@@ -160,3 +161,9 @@ def test_a_slope_is_the_exponent_of_a_power_law() -> None:
 def test_one_width_has_no_slope(capsys: pytest.CaptureFixture[str]) -> None:
     assert coordinates.main(["init=mup", "--widths", "32", "--seeds", "0"]) == 2
     assert "a slope takes two widths or more" in capsys.readouterr().err
+
+
+def test_a_trace_stops_where_it_is_not_told_the_base_width() -> None:
+    x = torch.randn(50, 5, generator=torch.Generator().manual_seed(0))
+    found = initlab.trace(net(32).float(), "mup", data=x)
+    assert "compares it with a base width" in found.reason

@@ -19,7 +19,7 @@ from torch.nn.modules.dropout import _DropoutNd
 import initlab.acts  # noqa: F401
 from initlab import theory
 from initlab.adapt import Adapted
-from initlab.apply import decided, law, signals, weight_of
+from initlab.apply import decided, law, scheme_of, signals, weight_of
 from initlab.errors import Refused
 from initlab.kinds import CURVES, LAYERS, VIEWS, heads, viewed, weight
 from initlab.laws import Law, Normal
@@ -206,6 +206,8 @@ class _Laws:
         weights = self.law(name)
         if isinstance(weights, Adapted):
             return theory.Beyond(f"{name}: its scheme adapts it to data, and theory knows the draw before")
+        if (scheme := INITS[scheme_of(place, self.option)["name"]]).facts.get("base"):
+            return theory.Beyond(f"{name}: init={scheme.name} compares it with a base width, which theory is not told")
         if weights.mean != 0:
             return theory.Beyond(f"{name}: theory follows weights of mean 0, and theirs is {weights.mean:.4g}")
         bias = next((b for b in self.places.values() if b.weight == name and b.part == "bias"), None)

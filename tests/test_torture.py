@@ -25,7 +25,7 @@ from initlab.folder import read
 
 # In two stacks, saved after each epoch: 64 runs, some seconds long, and for the default suite 8.
 RUNS = ["-m", "act=relu,tanh", *TINY, "hydra.sweep.dir=s"]
-LONG = [*RUNS, "seed=range(32)", "trainer.max_epochs=40"]
+LONG = [*RUNS, "seed=range(32)", "trainer.max_epochs=15"]
 SHORT = [*RUNS, "seed=range(4)", "trainer.max_epochs=10"]
 
 
@@ -86,7 +86,7 @@ class Stopped:
         """Start the command and stop it; False if it came to its end."""
         child = Child(self.there.words, cwd)
         if self.left:
-            time.sleep(self.chance.uniform(0, self.there.seconds))
+            time.sleep(self.chance.uniform(0, 0.6 * self.there.seconds))
         if not self.left or child.poll() is not None:
             assert child.wait() == 0, child.said(cwd)
             return False

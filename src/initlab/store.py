@@ -135,10 +135,7 @@ class Store:
         folders = [self.folder / record["folder"] for record in records]
         for folder, record in zip(folders, records, strict=True):
             disk.write(folder / "result.json", json.dumps(record, indent=1).encode())
-        for folder in folders:
-            for file in (*folder.iterdir(), folder):
-                disk.sync(file)
-        disk.sync(self.folder / "runs")
+        disk.sync_all([*(file for folder in folders for file in (*folder.iterdir(), folder)), self.folder / "runs"])
         journal.append(self.folder / "journal", records, part)
         self.done |= {record["key"]: record for record in records}
         self._checkpoints.pop(part, None)

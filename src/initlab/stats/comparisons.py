@@ -102,7 +102,7 @@ def against_none(paired: Floats) -> tuple[float | None, str]:
     Paired t; Wilcoxon's signed ranks where a difference is infinite, or where all are equal and t knows no spread.
     """
     if len(paired) < 2:
-        return None, "one seed" if len(paired) else "no runs"
+        return None, "one seed" if len(paired) else "no seed in common"
     if (paired == 0).all():
         return 1.0, "all equal"
     if not np.isfinite(paired).all() or flat(paired):

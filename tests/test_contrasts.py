@@ -14,7 +14,7 @@ from initlab.cells import Cells, cells
 from initlab.contrasts import basins, effects, families, interplay
 from initlab.sections import table
 from initlab.speed import speed
-from initlab.stats import holm
+from initlab.stats import equivalence, holm
 from sweeps import FAILED, MISSING, sweep
 
 At = Mapping[str, Any]
@@ -55,8 +55,18 @@ def test_the_same_within_a_margin(tmp_path: Path) -> None:
     )
     same, unknown = family.against_best()
     assert (same.margin, unknown.margin) == (0.01, 0.01)
+    own = [equivalence(np.subtract(values[x], values[y]), 0.01) for x, y in ("ab", "ac", "bc")]
+    assert [same.same, unknown.same] == pytest.approx(holm(own)[[0, 1]], rel=1e-3)
     assert same.same is not None and same.same < 0.001
     assert unknown.same is not None and unknown.same > 0.3
+
+
+def test_nothing_is_the_same_as_an_infinite_loss(tmp_path: Path) -> None:
+    values = {"a": [-np.inf, 0.9, 0.9], "b": [-np.inf, 0.5, 0.4]}
+    made = sweep(tmp_path / "s", {"init": ["a", "b"], "seed": [0, 1, 2]}, lambda at: _of(at, values))
+    (pair,) = families(cells([made], "loss"))[0].against_best()
+    assert pair.margin == 0.0
+    assert pair.same is not None and pair.same > 0.5
 
 
 def test_of_a_loss_the_lesser_is_better(tmp_path: Path) -> None:

@@ -170,7 +170,11 @@ def test_a_comparison_where_runs_diverged_is_by_ranks() -> None:
 
 @pytest.mark.parametrize(
     ("a", "b", "p", "test"),
-    [([1.0], [2.0], None, "one seed"), ([1.0, np.nan], [np.nan, 1.0], None, "no seed in common"), ([1.0, 2.0], [1.0, 2.0], 1.0, "all equal")],
+    [
+        ([1.0], [2.0], None, "one seed"),
+        ([1.0, np.nan], [np.nan, 1.0], None, "no seed in common"),
+        ([1.0, 2.0], [1.0, 2.0], 1.0, "all equal"),
+    ],
 )
 def test_no_test_is_made_up(a: list[float], b: list[float], p: float | None, test: str) -> None:
     found = compare(a, b, rng())

@@ -32,7 +32,7 @@ class Pair:
     """Two cells over the seeds that both have; `better` has the better mean.
 
     `comparison` is of better - worse in the metric itself, so that of a loss its difference is negative; its p is the
-    pair's own, `p` Holm's over the family. `same` is the p value of their being equivalent within `margin`.
+    pair's own, `p` Holm's over the family. `same` is that of their being equivalent within `margin`.
     """
 
     better: Cell
@@ -72,9 +72,10 @@ class Basin:
 
 @dataclass(frozen=True)
 class Family:
-    """The cells of one scale, best first, and their pairs. `adjusted` [C, C] are Holm's p values over all pairs.
+    """The cells of one scale, best first, and their pairs.
 
-    Where a pair is tested by ranks and these lean against the order of the means, its p is 1: nothing is shown.
+    `adjusted` [C, C] are Holm's p values over all pairs, of a difference, and `same` [C, C] those of equivalence. Where
+    a pair is tested by ranks and these lean against the order of the means, its p is 1: nothing is shown.
     """
 
     name: str  # the metric, numbered where several data sets have it
@@ -83,6 +84,7 @@ class Family:
     direction: str
     cells: tuple[Cell, ...]
     adjusted: Floats
+    same: Floats
 
     @property
     def size(self) -> int:
@@ -95,10 +97,8 @@ class Family:
         better, worse = self.cells[i], self.cells[j]
         rng = streams.generator(0, "statistics", f"{self.metric}: {better.label} against {worse.label}")
         comparison = compare(better.values, worse.values, rng, self.direction)
-        margin = MARGIN.get(self.metric, 0.05 * abs(better.mean.value))
-        same = equivalence(differences(better.values, worse.values), margin)
-        p = None if np.isnan(self.adjusted[i, j]) else float(self.adjusted[i, j])
-        return Pair(better, worse, comparison, p, same, margin)
+        p, same = (None if np.isnan(found[i, j]) else float(found[i, j]) for found in (self.adjusted, self.same))
+        return Pair(better, worse, comparison, p, same, _margin(better))
 
     def against_best(self) -> tuple[Pair, ...]:
         """The best cell with each of the others, in their order."""
@@ -117,16 +117,30 @@ def families(found: Cells) -> tuple[Family, ...]:
 
 def _family(name: str, scale: str, cells: tuple[Cell, ...]) -> Family:
     values = np.array([cell.values for cell in cells])
-    adjusted = p_values(values)
+    adjusted, same = p_values(values), np.full((len(cells), len(cells)), np.nan)
     sign = 1.0 if cells[0].direction == "max" else -1.0
     for i, j in combinations(range(len(cells)), 2):  # a divergence can decide the means, and the ranks say otherwise
         if np.isinf(values[[i, j]]).any() and sign * signed_ranks(differences(values[i], values[j])) <= 0:
             adjusted[i, j] = adjusted[j, i] = 1.0
-    upper = np.triu_indices(len(cells), 1)
-    known = ~np.isnan(adjusted[upper])
-    rows, columns = upper[0][known], upper[1][known]
-    adjusted[rows, columns] = adjusted[columns, rows] = holm(adjusted[rows, columns])
-    return Family(name, scale, cells[0].metric, cells[0].direction, cells, adjusted)
+        p = equivalence(differences(values[i], values[j]), _margin(cells[i]))
+        same[i, j] = np.nan if p is None else p
+    return Family(name, scale, cells[0].metric, cells[0].direction, cells, _corrected(adjusted), _corrected(same))
+
+
+def _margin(better: Cell) -> float:
+    """Of what is the same; nothing is the same as an infinite loss."""
+    mean = better.mean.value
+    return MARGIN.get(better.metric, 0.05 * abs(mean) if np.isfinite(mean) else 0.0)
+
+
+def _corrected(p: Floats) -> Floats:
+    """[C, C], symmetric: Holm's correction over the pairs that have a p value, in the upper half."""
+    rows, columns = np.triu_indices(len(p), 1)
+    known = ~np.isnan(p[rows, columns])
+    rows, columns = rows[known], columns[known]
+    found = np.full_like(p, np.nan)
+    found[rows, columns] = found[columns, rows] = holm(p[rows, columns])
+    return found
 
 
 def effects(found: Cells) -> tuple[Effect, ...]:

@@ -22,7 +22,7 @@ from initlab.stats import (
     survival,
     trimmed,
 )
-from initlab.stats.comparisons import against_none, p_values
+from initlab.stats.comparisons import against_none, equivalences, p_values
 from initlab.stats.factors import interactions, main_effects
 from initlab.stats.intervals import expanded
 from initlab.stats.trends import areas, aucs, rank_correlations, slopes
@@ -210,10 +210,13 @@ def test_all_pairs_at_once_are_the_pairs_one_by_one() -> None:
     values[3, 1] = values[3, 2] = values[4, 1] = np.nan
     values[5] = values[6] + 0.5
     values[7, :4] = np.nan
-    found = p_values(values)
+    margins = np.linspace(0.0, 0.7, 8)
+    found, alike = p_values(values), equivalences(values, margins)
     for i in range(8):
         for j in range(8):
             p, _ = against_none(differences(values[i], values[j]))
+            same = equivalence(differences(values[min(i, j)], values[max(i, j)]), margins[min(i, j)])
+            assert i == j or alike[i, j] == pytest.approx(np.nan if same is None else same, nan_ok=True), (i, j)
             assert i == j or found[i, j] == pytest.approx(np.nan if p is None else p, nan_ok=True), (i, j)
 
 

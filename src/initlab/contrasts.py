@@ -18,8 +18,8 @@ import numpy as np
 from initlab import streams
 from initlab.cells import Cell, Cells, Trial, preference
 from initlab.runs import Axis, place
-from initlab.stats import Comparison, Estimate, compare, differences, equivalence, holm, mean
-from initlab.stats.comparisons import against_none, p_values, signed_ranks
+from initlab.stats import Comparison, Estimate, compare, differences, holm, mean
+from initlab.stats.comparisons import against_none, equivalences, p_values, signed_ranks
 from initlab.stats.factors import interactions, main_effects
 from initlab.stats.intervals import Floats
 
@@ -117,13 +117,11 @@ def families(found: Cells) -> tuple[Family, ...]:
 
 def _family(name: str, scale: str, cells: tuple[Cell, ...]) -> Family:
     values = np.array([cell.values for cell in cells])
-    adjusted, same = p_values(values), np.full((len(cells), len(cells)), np.nan)
+    adjusted, same = p_values(values), equivalences(values, np.array([_margin(cell) for cell in cells]))
     sign = 1.0 if cells[0].direction == "max" else -1.0
     for i, j in combinations(range(len(cells)), 2):  # a divergence can decide the means, and the ranks say otherwise
         if np.isinf(values[[i, j]]).any() and sign * signed_ranks(differences(values[i], values[j])) <= 0:
             adjusted[i, j] = adjusted[j, i] = 1.0
-        p = equivalence(differences(values[i], values[j]), _margin(cells[i]))
-        same[i, j] = np.nan if p is None else p
     return Family(name, scale, cells[0].metric, cells[0].direction, cells, _corrected(adjusted), _corrected(same))
 
 

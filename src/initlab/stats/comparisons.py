@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
 from initlab.stats.intervals import FLAT, LEVEL, Estimate, Floats, flat, mean, proportion
@@ -122,19 +122,41 @@ def against_share(happened: Floats, share: float) -> float | None:
     return float(stats.binomtest(int(happened.sum()), len(happened), min(max(share, 0.0), 1.0)).pvalue)
 
 
+def equivalences(values: Floats, margins: Floats) -> Floats:
+    """[C, C]: `equivalence` of each pair of the cells [C, S], within the margin [C] of the earlier of the two."""
+    found = np.full((len(values), len(values)), np.nan)
+    for i in range(len(values) - 1):
+        mean, spread, n, plain = _moments(values[i], values[i + 1 :])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            p = special.stdtr(n - 1, (np.abs(mean) - margins[i]) / (spread / np.sqrt(n)))
+        p = np.where(spread > 2 * FLAT * np.abs(mean), p, np.abs(mean) >= margins[i])
+        p = np.where(plain, p, 1.0)
+        found[i, i + 1 :] = found[i + 1 :, i] = np.where(n < 2, np.nan, p)
+    return found
+
+
 def _tested_with(one: Floats, others: Floats) -> Floats:
     """[C]: the p values of values [S] against each of [C, S], t for all at once."""
+    mean, spread, n, plain = _moments(one, others)
     with np.errstate(invalid="ignore", divide="ignore"):
-        paired = others - one  # NaN as well where both diverged
-        plain = np.isfinite(paired) | np.isnan(others) | np.isnan(one)
-        n = np.isfinite(paired).sum(axis=1)
-        mean = np.nansum(paired, axis=1, where=np.isfinite(paired)) / n
-        spread = np.sqrt(np.nansum((paired - mean[:, None]) ** 2, axis=1, where=np.isfinite(paired)) / (n - 1))
         found = _t_test(mean, spread, n)
-    for row in np.flatnonzero(~plain.all(axis=1) | (n < 2) | (spread <= 2 * FLAT * np.abs(mean))):
+    for row in np.flatnonzero(~plain | (n < 2) | (spread <= 2 * FLAT * np.abs(mean))):
         p, _ = against_none(differences(one, others[row]))
         found[row] = np.nan if p is None else p
     return found
+
+
+def _moments(one: Floats, others: Floats) -> tuple[Floats, Floats, Floats, NDArray[np.bool_]]:
+    """[C] each: mean and deviation of the differences from values [S] to [C, S], n, and whether they are finite."""
+    present = ~np.isnan(others) & ~np.isnan(one)
+    with np.errstate(invalid="ignore"):
+        paired = np.where(others == one, 0.0, others - one)
+    finite = present & np.isfinite(paired)
+    n = present.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.sum(paired, axis=1, where=finite) / n
+        spread = np.sqrt(np.sum((paired - mean[:, None]) ** 2, axis=1, where=finite) / (n - 1))
+    return mean, spread, n, (finite == present).all(axis=1)
 
 
 def _t_test(mean: Floats, spread: Floats, n: Any) -> Floats:

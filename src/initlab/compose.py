@@ -27,6 +27,7 @@ from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from initlab import presets
 from initlab.errors import Refused, unknown
 from initlab.specs import GROUPS, INITS
 
@@ -44,23 +45,34 @@ class Composer:
             raise Refused(f"--config-dir {extra}: there is no such folder.")
         version.setbase("1.3")
         setup_globals()
-        path = create_config_search_path(str(conf))
-        if extra is not None:
-            path.prepend("command-line", f"file://{extra.resolve()}", SearchPathQuery(provider="schema"))
+        OmegaConf.register_new_resolver("oc.env", _no_environment, replace=True)
         _serve_plugins()
+        path = create_config_search_path(str(conf))
         self.config_name = config_name
+        self._acts: dict[str, Any] | None = None
+        if extra is not None:
+            own = ConfigLoaderImpl(path).load_configuration("config", [], RunMode.RUN)
+            path = create_config_search_path(str(conf))
+            path.prepend("command-line", f"file://{extra.resolve()}", SearchPathQuery(provider="schema"))
+            self._acts = presets.acts(own)
         self.loader = ConfigLoaderImpl(path)
+        self.loader.repository = presets.Files(self.loader.repository, extra)  # type: ignore[assignment]
 
     def compose(self, overrides: Iterable[Override], mode: RunMode = RunMode.RUN) -> DictConfig:
         """What Hydra makes of these overrides, its own node included. Raises Refused."""
         overrides = list(overrides)
         try:
             return self._load(overrides, mode)
+        except Refused:
+            raise
         except Exception as error:  # Hydra stops with errors of many types, those of the YAML reader among them
             raise self._explained(error, overrides) from None
 
     def _load(self, overrides: Iterable[Override], mode: RunMode = RunMode.RUN) -> DictConfig:
-        return self.loader.load_configuration(self.config_name, [str(o.input_line) for o in overrides], mode)
+        config = self.loader.load_configuration(self.config_name, [str(o.input_line) for o in overrides], mode)
+        if self._acts is not None and presets.acts(config) != self._acts:
+            raise Refused("--config-dir: its files set what Hydra acts on: how it launches, logs or calls back.")
+        return config
 
     def is_group(self, key: str) -> bool:
         return self.loader.repository.group_exists(key)
@@ -78,6 +90,8 @@ class Composer:
         words = [str(o.input_line) for o in overrides]
         try:
             return self.loader.compute_defaults_list(self.config_name, words, RunMode.RUN).defaults
+        except Refused:
+            raise
         except Exception as error:
             raise self._explained(error, overrides) from None
 
@@ -85,6 +99,8 @@ class Composer:
         """A file below the config folders: what it says, its header, its defaults list; None if there is none."""
         try:
             return self.loader.repository.load_config(path)
+        except Refused:
+            raise
         except Exception as error:
             raise Refused(f"{path}.yaml: {_reason(error)}") from None
 
@@ -236,6 +252,10 @@ def select(config: DictConfig, key: str) -> Any:
 def _reason(error: Exception) -> str:
     """An error and its cause in one line."""
     return " ".join(f"{error} {error.__cause__ or ''}".split())[:400] or type(error).__name__
+
+
+def _no_environment(name: str, *_: object) -> None:
+    raise Refused(f"oc.env:{name}: an environment value enters no config, as what is recorded may be passed on.")
 
 
 def _serve_plugins() -> None:

@@ -32,6 +32,16 @@ UNKEYED = {
 
 def typed(raw: Mapping[str, Any]) -> Config:
     """The complete config of one run. Raises Refused: what was given, what is allowed, the nearest, where."""
+    config = checked(raw)
+    for stream in ("init_seed", "order_seed"):
+        if config[stream] is None:
+            config[stream] = config["seed"]
+    _settle(config)
+    return config
+
+
+def checked(raw: Mapping[str, Any]) -> Config:
+    """Every field in its type, whatever they mean for each other; no data are read. Raises Refused."""
     sections = [*GROUPS, "trainer", "sweep", *SEEDS]
     for name in raw:
         if name not in sections and name != "claim":  # that is the sweep's, no run's
@@ -40,12 +50,7 @@ def typed(raw: Mapping[str, Any]) -> Config:
     config: Config = {group: registry.typed(raw.get(group)) for group, registry in GROUPS.items()}
     config["trainer"] = _section("trainer", TRAINER, raw)
     config["sweep"] = _section("sweep", SWEEP, raw)
-    config |= typed_fields(SEEDS, {name: raw[name] for name in SEEDS if name in raw}, "", "the config")
-    for stream in ("init_seed", "order_seed"):
-        if config[stream] is None:
-            config[stream] = config["seed"]
-    _settle(config)
-    return config
+    return config | typed_fields(SEEDS, {name: raw[name] for name in SEEDS if name in raw}, "", "the config")
 
 
 def _tailored(raw: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -72,6 +72,7 @@ ORDER = [
     ["progress", "rebuild", "status"],
     ["train"],
     ["sweep"],
+    ["replay"],
     ["plugins"],
     ["command", "probe_command"],
 ]
@@ -200,7 +201,8 @@ COMPUTING = [
 
 # The only modules that import these, at the top of the file or within a function.
 ALLOWED = {
-    "torch": {*COMPUTING, "train", "sweep", "curves", "record", "probes", "coordinates"} - {"inits", "archs", "mup"},
+    "torch": {*COMPUTING, "train", "sweep", "curves", "record", "probes", "coordinates", "replay"}
+    - {"inits", "archs", "mup"},
     "scipy": {"structured", "theory.activations", "theory.meanfield", "theory.finite", "theory.attention", *STATS}
     - {"stats", "stats.factors"},
     "lightning": {"module", "train"},

@@ -145,7 +145,7 @@ def test_names_are_folders_and_unique(patterns: list[str]) -> None:
 @settings(deadline=None)
 @given(st.text(max_size=300))
 def test_any_text_makes_a_safe_name(text: str) -> None:
-    safe = planning._safe(text)
+    safe = planning.safe(text)
     assert re.fullmatch(SAFE, safe) and len(safe) <= NAME_LENGTH
 
 

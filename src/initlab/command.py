@@ -12,7 +12,7 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -33,8 +33,13 @@ DISK_ERRORS = {
 
 def main(root: Path, argv: Sequence[str]) -> int:
     """Carry out ``train.py argv``; ``root`` holds conf/. Returns the exit code."""
+    return answered(lambda: _main(root, list(argv)), argv)
+
+
+def answered(work: Callable[[], int], argv: Sequence[str]) -> int:
+    """The exit code of some work, what stops it told in a line."""
     try:
-        return _main(root, list(argv))
+        return work()
     except Refused as refusal:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise

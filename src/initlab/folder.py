@@ -69,10 +69,11 @@ class Sweep:
             found[metric] = Series(steps, samples, times, values[rows])
         return found
 
-    def config(self, record: Record) -> dict[str, Any]:
-        """A run's complete config, each option a mapping with its name. Raises Refused for what Hydra would act on."""
-        where = printable(f"{self.folder}/{record['folder']}/config.yaml")
-        text = received.content(self.folder, f"{record['folder']}/config.yaml", received.MOST_YAML)
+    def config(self, run: Mapping[str, Any]) -> dict[str, Any]:
+        """The complete config of a run of the description, or of a record. Raises Refused for what Hydra acts on."""
+        file = f"{run.get('folder', 'runs/' + run['name'])}/config.yaml"
+        where = printable(f"{self.folder}/{file}")
+        text = received.content(self.folder, file, received.MOST_YAML)
         config: dict[str, Any] = received.from_yaml(text, where)
         conform(config, CONFIG, where)
         for name, value in _leaves(config, ""):

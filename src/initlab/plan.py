@@ -142,7 +142,7 @@ def _runs(composer: Composer, sweep: Sweep) -> Iterable[tuple[Run, Mapping[str, 
         data = fingerprint(config["dataset"])
         choices = {name: canonical(name, value) for name, value in job.choices.items()}
         name = _label({name: _plain(value) for name, value in choices.items()}) or _described(config)
-        yield Run(_safe(name), key(config, data), choices, config, data), job.choices
+        yield Run(safe(name), key(config, data), choices, config, data), job.choices
 
 
 def _check_shape(config: Config) -> None:
@@ -232,7 +232,7 @@ def _folder(sweep: Sweep, axes: Sequence[Axis], runs: Sequence[Run]) -> Path:
     if given != "auto":
         return Path(str(given))
     readable = "-".join(axis.name.split(".")[-1] for axis in axes) or runs[0].name.replace(",", "-")
-    return Path("outputs") / f"{_safe(readable)[:60]}-{plan_id((run.key, run.name) for run in runs)[:8]}"
+    return Path("outputs") / f"{safe(readable)[:60]}-{plan_id((run.key, run.name) for run in runs)[:8]}"
 
 
 def plan_id(runs: Iterable[tuple[str, str]]) -> str:
@@ -271,7 +271,7 @@ def _plain(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
 
 
-def _safe(name: str) -> str:
+def safe(name: str) -> str:
     """A name that is one folder, everywhere: letters, digits, and . _ = , + - ; a long one ends in its hash."""
     safe = re.sub(r"[^A-Za-z0-9._=,+-]+", "-", name).lstrip(".-") or "run"
     return safe if len(safe) <= NAME_LENGTH else f"{safe[: NAME_LENGTH - 9]}-{digest(name)[:8]}"

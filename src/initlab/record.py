@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -13,6 +15,9 @@ from typing import Any
 from initlab.specs import GROUPS
 
 PACKAGES = ("torch", "lightning", "hydra-core", "omegaconf", "tensorboard", "numpy", "safetensors")
+
+CODE = ("src", "conf", "scripts", "train.py", "pyproject.toml")
+PLAIN = ("--binary", "--no-ext-diff", "--no-textconv", "--no-color", "--src-prefix=a/", "--dst-prefix=b/")
 
 
 def describe(root: Path, argv: Sequence[str]) -> dict[str, Any]:
@@ -24,7 +29,7 @@ def describe(root: Path, argv: Sequence[str]) -> dict[str, Any]:
         "device": _device(),
         # modules of the user's, with the hash of their source
         "plugins": {str(s.facts["plugin"]): s.revision for registry in GROUPS.values() for s in registry.plugins()},
-        "git": {"commit": _git(root, "rev-parse", "HEAD"), "diff": _git(root, "diff", "HEAD")},
+        "git": code(root),
     }
 
 
@@ -44,10 +49,28 @@ def _device() -> dict[str, Any]:
     return found
 
 
-def _git(root: Path, *words: str) -> str | None:
-    """What git says of the code, or None where the code is no checkout or git is not there."""
+def code(root: Path) -> dict[str, str | None]:
+    """The commit, and what differs from it in our code, new files included, as `git apply` takes it.
+
+    Bytes that are no UTF-8 come as lone surrogates. None where the code is no checkout or git is not there.
+    """
+    commit, index = _git(root, "rev-parse", "HEAD"), _git(root, "rev-parse", "--git-path", "index")
+    if commit is None or index is None:
+        return {"commit": None, "diff": None}
+    with tempfile.TemporaryDirectory() as scratch:  # the user's own index is left alone
+        copy = Path(scratch) / "index"
+        copy.write_bytes((root / index.strip()).read_bytes())
+        own = [path for path in CODE if (root / path).exists()]
+        _git(root, "add", "--intent-to-add", "--", *own, index=copy)
+        diff = _git(root, "diff", *PLAIN, "HEAD", "--", *CODE, index=copy)
+    return {"commit": commit.strip(), "diff": diff}
+
+
+def _git(root: Path, *words: str, index: Path | None = None) -> str | None:
+    environment = os.environ | ({"GIT_INDEX_FILE": str(index)} if index else {})
+    command = ["git", "-C", str(root), *words]
     try:
-        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=True, timeout=10)
+        done = subprocess.run(command, capture_output=True, check=True, timeout=10, env=environment)
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    return done.stdout.decode(errors="surrogateescape")

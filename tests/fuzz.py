@@ -213,15 +213,9 @@ trainer:
 
 
 def preset(random: Random) -> str:
-    made = random.choice(
-        [
-            SOUND,
-            SWEPT,
-            _tree(random),
-            f"# @package {random.choice(['_global_', 'init', 'hydra', 'x.y'])}\n{_tree(random)}",
-        ]
-    )
-    return damaged(made, random, YAML_TOKENS, most=4) if random.random() < 0.8 else made
+    tree = f"# @package {random.choice(['_global_', 'init', 'hydra', 'x.y'])}\n{_tree(random)}"
+    made = random.choice([SOUND, SWEPT, tree])
+    return damaged(made, random, YAML_TOKENS, most=2) if random.random() < 0.6 else made
 
 
 def recorded(random: Random, text: str) -> str:

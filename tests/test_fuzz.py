@@ -102,13 +102,13 @@ def configs(seeds: range) -> Counter[bool]:
 
 
 def test_overrides(capsys: pytest.CaptureFixture[str]) -> None:
-    codes = overrides(range(100), capsys)
+    codes = overrides(range(80), capsys)
     assert min(codes[0], codes[2]) > 5
 
 
 def test_presets(capsys: pytest.CaptureFixture[str]) -> None:
-    codes = presets(range(40), capsys)
-    assert min(codes[0], codes[2]) > 5
+    codes = presets(range(30), capsys)
+    assert min(codes[0], codes[2]) > 2
 
 
 def test_received_configs() -> None:

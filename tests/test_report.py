@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -217,6 +218,24 @@ def test_one_seed_has_no_interval_and_gives_no_evidence(tmp_path: Path) -> None:
 def test_a_single_run_has_a_report(tmp_path: Path) -> None:
     sweep(tmp_path / "run", {}, lambda at: 0.75)
     assert answer(tmp_path / "run") == "The test accuracy is 0.750 (one seed: no interval), over 1 seed."
+
+
+def test_a_probe_stands_beside_the_outcome(tmp_path: Path) -> None:
+    made = sweep(tmp_path / "probed", {"init": ["xavier", "kaiming"], "seed": [0, 1]}, good)
+    for record in made.records:
+        scale = 4.0 if record["axes"]["init"] == "kaiming" else 1.0 - record["axes"]["seed"] / 2
+        layers = [{"name": f"fc{i}", "q": 0.5 * scale**i, "gradient": 2.0 * scale**-i} for i in range(3)]
+        probe = {"schema": 1, "layers": layers, "verdict": "explodes" if scale > 1 else "trains", "trouble": None}
+        (made.folder / record["folder"] / "probe.json").write_text(json.dumps(probe))
+    page = parsed(report.write([made.folder]))
+    (section,) = (e for e in page.iter(f"{HTML}section") if e.get("id") == "before")
+    assert [[text(cell) for cell in row] for row in next(section.iter(f"{HTML}tbody"))] == [
+        ["init=xavier", "trains", "0.250 to 1.000", "0.250 to 1.000", "0.901", "0 of 2"],
+        ["init=kaiming", "explodes", "16.000", "16.000", "0.801", "0 of 2"],
+    ]
+    (made.folder / made.records[0]["folder"] / "probe.json").write_text('{"layers": 3}')
+    with pytest.raises(Refused, match=r"probe.json.*layers"):
+        report.write([made.folder])
 
 
 def test_several_sweeps_become_one(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from initlab import board, claimed, provenance, sections, tuning
 from initlab.bands import bands
+from initlab.before import before
 from initlab.cells import Cells, cells
 from initlab.contrasts import families
 from initlab.document import Document, Listing, Section
@@ -57,7 +58,7 @@ def publish(sweeps: Sequence[Sweep], into: Path, metric: str | None = None) -> P
     (into / "report.md").write_text(markdown(document), encoding="utf-8")
     (into / "index.html").write_text(page(document), encoding="utf-8")
     measured = {name: by_cell for name in _measured(found) if (by_cell := bands(found.cells, name))}
-    ended = max(record["ended"] for sweep in sweeps for record in sweep.records)
+    ended = max(record.get("ended", 0.0) for sweep in sweeps for record in sweep.records)
     board.write(into, measured, {figure.name: figure.png for figure in document.figures()}, ended)
     return into / "index.html"
 
@@ -80,7 +81,7 @@ def made(sweeps: Sequence[Sweep], found: Cells) -> Document:
         if claim is not None:
             changed = bool(sweeps[0].description.get("claim_changed"))
             parts.insert(0, claimed.section(claim, "claim", changed))
-    parts += [guide(compared, fixed), provenance.failures(sweeps), provenance.section(sweeps)]
+    parts += [guide(compared, fixed), before(found), provenance.failures(sweeps), provenance.section(sweeps)]
     commands = [Listing(provenance.command(sweep)) for sweep in sweeps]
     question = claim.claim.question if claim else _question(found, fixed)
     said = [claimed.sentence(claim)] if claim else answer(found, compared)

@@ -8,6 +8,7 @@ at({"init": "xavier", "act": "tanh"})     # init=xavier, act=tanh
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -23,7 +24,7 @@ def number(value: float | None) -> str:
     if np.isinf(value):
         return "−∞" if value < 0 else "∞"
     text = f"{value:.3f}" if 5e-4 <= abs(value) < 100 or value == 0 else f"{value:.3g}"
-    return text.replace("-", "−")
+    return re.sub(r"e\+?(-?)0*", r"e\1", text).replace("-", "−")
 
 
 def steps(value: float) -> str:

@@ -385,6 +385,7 @@ def test_what_is_recommended_is_what_the_probe_finds_best() -> None:
     risks = {one.words: one.risk for one in (found.best, *found.others)}
     assert {"init=depth_scaled", "init=skipinit"} <= risks.keys() and "init=auto" not in risks
     assert risks["init=depth_scaled"] < 1 < risks["init=kaiming init.gain=forward"] and found.best.risk < 1
+    assert risks["init=skipinit"] < 1 and risks["init=fixup"] < 1  # branches that end in 0 are no dead end
 
 
 def test_a_sweep_keeps_its_probes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,12 +32,13 @@ class Spread:
 class Layer:
     """One call of a weight. Moments are over rows, units and positions; each is that of one net, one batch.
 
-    ``q`` the second moment of what it gives, the pre-activation; ``mean`` and ``variance`` of its activation (of its
-    output where none follows); ``dead`` the share of slopes that are 0, ``saturated`` of those below a tenth of the
-    greatest near 0, ``silent`` the share of units dead for every row; ``gradient`` E (dL/d pre-activation)^2, that of
-    the net's output being 1; ``correlation`` the mean cosine of two rows' pre-activations, ``rank`` their effective
-    rank; ``singular`` the spread of the weight's singular values; ``call`` the number of the call of a layer
-    that is called again and again. None: there is none.
+    ``q`` the second moment of what it gives, the pre-activation; ``mean`` and ``variance`` of its activation (of
+    its output where none follows); ``dead`` the share of slopes that are 0, ``saturated`` of those below a tenth of
+    the greatest near 0, ``silent`` the share of units dead for every row; ``gradient`` E (dL/d pre-activation)^2,
+    that of the net's output being 1; ``correlation`` the mean cosine of two rows' pre-activations, ``rank`` their
+    effective rank (of a branch's end both are of the sum with what it joins); ``singular`` the spread of the
+    weight's singular values; ``call`` the number of the call of a layer that is called again and again. None: there
+    is none.
     """
 
     name: str

@@ -143,9 +143,10 @@ def draw(found: Probe, title: str, stem: Path) -> None:
         for ax in axes[1]:
             _name_layers(ax, found)
         axes[0, 0].legend(frameon=False, loc="best")
-        figure.suptitle(f"{title}: {found.verdict}", x=0.03, ha="left", fontsize=15, fontweight="bold")
+        heading = f"{_short(title, 88)}: {found.verdict}"
+        figure.suptitle(heading, x=0.03, ha="left", fontsize=15, fontweight="bold")
         figure.text(0.03, 0.925, _wrapped(found.reason), va="top", color=FAULT if found.trouble else MUTED, fontsize=11)
-        figure.subplots_adjust(left=0.06, right=0.985, top=0.83, bottom=0.12, wspace=0.2, hspace=0.2)
+        figure.subplots_adjust(left=0.06, right=0.985, top=0.83, bottom=0.14, wspace=0.2, hspace=0.2)
         figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})
         figure.savefig(stem.with_suffix(".png"))
 
@@ -216,9 +217,9 @@ def _mark(ax: Axes, found: Probe) -> None:
             ax.axvspan(i - 0.5, i + 0.5, color=FAULT, alpha=0.28 if worst else 0.08, lw=0, zorder=0)
     if found.trouble in names:
         at = names.index(found.trouble) + 1
-        side, gap = ("right", -6) if at > len(names) / 2 else ("left", 6)
+        side, gap, edge = ("right", -4, at - 0.5) if at > len(names) / 2 else ("left", 4, at + 0.5)
         ax.annotate(
-            found.trouble, (at, 0.02), (gap, 0), xycoords=("data", "axes fraction"), textcoords="offset points",
+            found.trouble, (edge, 0.02), (gap, 0), xycoords=("data", "axes fraction"), textcoords="offset points",
             ha=side, va="bottom", color=FAULT, fontsize=10, fontweight="bold",
         )  # fmt: skip
 
@@ -227,8 +228,15 @@ def _name_layers(ax: Axes, found: Probe) -> None:
     names = [layer.name for layer in found.layers]
     step = max(1, -(-len(names) // 10))
     at = [i for i in range(0, len(names), step) if i <= len(names) - 1 - step / 2] + [len(names) - 1]
-    ax.set_xticks([i + 1 for i in at], [names[i] for i in at], rotation=45, ha="right", fontsize=8)
+    ax.set_xticks([i + 1 for i in at], [_short(names[i], 16, -1) for i in at], rotation=45, ha="right", fontsize=8)
     ax.set_xlim(0.5, len(names) + 0.5)
+
+
+def _short(name: str, most: int, end: int = 1) -> str:
+    """The name, or as much of its beginning (of its end: -1) as there is room for."""
+    if len(name) <= most:
+        return name
+    return f"{name[: most - 1]}…" if end > 0 else f"…{name[1 - most :]}"
 
 
 def _plain(ax: Axes) -> None:

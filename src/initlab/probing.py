@@ -125,14 +125,14 @@ class _Watch:
             self.layers[max(owners)] |= self._slopes | _moments(out)
         elif passes_on(node):
             self._owner[index] = max(owners)  # of a sum the later one, the end of the branch
+            if len(owners) > 1:
+                self.layers[max(owners)] |= _likeness(out)
 
     def _begin(self, index: int, node: Node, name: str, out: Tensor) -> None:
         if self.first is None:
             self.first = out
         number = len(self.layers)
-        c = cosines(out)
-        draft = {"q": float(out.detach().double().square().mean()), "correlation": mean_cosine(c)}
-        self.layers.append(draft | {"rank": effective_rank(c)} | _moments(out))
+        self.layers.append({"q": float(out.detach().double().square().mean())} | _likeness(out) | _moments(out))
         self.weights.append(name)
         self._owner[index] = number
         if out.requires_grad:
@@ -170,6 +170,11 @@ class _Watch:
             call = seen[name] if calls[name] > 1 else None
             of = name.removesuffix(".weight") + (f"@{call}" if call else "")
             yield Layer(of, tuple(self.parameters[name].shape), **draft, singular=spreads.get(name), call=call)
+
+
+def _likeness(out: Tensor) -> dict[str, float]:
+    c = cosines(out)
+    return {"correlation": mean_cosine(c), "rank": effective_rank(c)}
 
 
 def _moments(out: Tensor) -> dict[str, float]:

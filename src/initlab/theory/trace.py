@@ -112,7 +112,7 @@ def _backward(ops: Sequence[Op], signals: Sequence[Signal]) -> list[float]:
 
 
 def _layers(ops: Sequence[Op], signals: Sequence[Signal]) -> list[Layer]:
-    """An activation is the later layer's whose output it is made of: in a residual net of a branch's last."""
+    """An activation, and a sum's correlation, are the later layer's that it is made of: a branch's last, of a block."""
     layers: list[Layer] = []
     owner: list[int | None] = [None]  # of each signal
     spread: float | None = 0.0  # ln(1 + relative variance) of the signal that enters the next weight
@@ -135,6 +135,8 @@ def _layers(ops: Sequence[Op], signals: Sequence[Signal]) -> list[Layer]:
             if isinstance(op, From | Add):
                 others = [owner[op.of + 1], mine if isinstance(op, Add) else None]
                 mine = max((o for o in others if o is not None), default=None)
+                if isinstance(op, Add) and None not in others and mine is not None:
+                    layers[mine] = replace(layers[mine], correlation=out.correlation)
         owner.append(mine)
     return layers
 

@@ -104,13 +104,14 @@ def verdicts(word: str, found: list[Cell]) -> str:
     return table([word, "n", "train", "verdict right", "AUC of the risk", *SCORES], lines)
 
 
-def _gradient(probe: dict[str, Any]) -> float:
+def _change(probe: dict[str, Any]) -> float:
+    """log2 of the gradient's variance at the first hidden layer over that at the last."""
     logs = [np.log2(layer["gradient"]) for layer in probe["layers"][:-1] if layer["gradient"]]
-    return -abs(logs[0] - logs[-1]) if logs else 0.0
+    return float(logs[0] - logs[-1]) if logs else 0.0
 
 
 SCORES = {
-    "of the gradient alone": _gradient,
+    "of the gradient alone": lambda probe: -abs(_change(probe)),
     "of the rank alone": lambda probe: probe["layers"][-2]["rank"],
     "of theory's gradient": lambda probe: _theory(probe),
 }
@@ -164,7 +165,7 @@ def calibration(found: list[Cell]) -> str:
 def wrong(found: list[Cell]) -> str:
     rows = []
     for c in sorted((c for c in found if not c.right), key=lambda c: c.at):
-        told = [c.probe["verdict"], f"{c.probe['risk']:.2f}", f"{_gradient(c.probe):.1f}"]
+        told = [c.probe["verdict"], f"{c.probe['risk']:.2f}", f"{_change(c.probe):+.1f}"]
         rows.append([*c.at, *told, f"{c.probe['layers'][-2]['rank']:.2f}", f"{c.accuracy:.2f}", f"{c.rate:g}"])
     header = ["arch", "norm", "depth", "act", "init", "verdict", "risk", "gradient", "rank", "accuracy", "best rate"]
     return table(header, rows) if rows else "None."

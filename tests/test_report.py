@@ -30,7 +30,7 @@ from initlab.errors import Refused
 from initlab.figures import RECOLOURED, SERIES
 from initlab.folder import Sweep
 from initlab.rebuild import rebuild
-from sweeps import FAILED, At, sweep
+from sweeps import FAILED, MISSING, At, sweep
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = ["arch.width=16", "trainer.max_epochs=4", "trainer.save_weights=false", "trainer.accelerator=cpu"]
@@ -213,6 +213,32 @@ def test_one_seed_has_no_interval_and_gives_no_evidence(tmp_path: Path) -> None:
         "init=xavier has the best test accuracy: 0.900 (one seed: no interval), over 1 seed. "
         "One seed gives no evidence that it is better than init=kaiming."
     )
+
+
+AXES = {"init": ["xavier", "kaiming"], "act": ["relu", "tanh"], "seed": [0, 1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"),
+    [
+        (lambda at: FAILED, "Every run failed: there is no best test loss."),
+        (lambda at: np.inf, "Every run diverged: there is no best test accuracy."),
+        (
+            lambda at: FAILED if (at["init"], at["act"]) != ("xavier", "tanh") else good(at),
+            "init=xavier, act=tanh has the best test accuracy: 0.902 [0.896, 0.907], over 3 seeds. "
+            "There is no other cell to compare it with.",
+        ),
+        (
+            lambda at: MISSING if (at["init"], at["act"]) == ("xavier", "relu") else good(at),
+            "init=xavier, act=tanh has the best test accuracy: 0.902 [0.896, 0.907], over 3 seeds. "
+            "It is better than both others.",
+        ),
+    ],
+    ids=["all failed", "all diverged", "one cell left", "a hole in the grid"],
+)
+def test_a_sweep_that_went_wrong_has_a_report(tmp_path: Path, outcome: Any, said: str) -> None:
+    sweep(tmp_path / "sweep", AXES, outcome)
+    assert answer(tmp_path / "sweep") == said
 
 
 def test_a_single_run_has_a_report(tmp_path: Path) -> None:

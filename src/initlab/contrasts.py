@@ -8,6 +8,7 @@ The best cell is named by the data, so what it is compared with is a family of a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, groupby
@@ -159,7 +160,7 @@ def _effects(found: Cells, order: int) -> Iterator[Effect]:
         grid = _grid(cells, axes, levels, len(found.seeds))
         for chosen in combinations([i for i in range(len(axes)) if len(levels[i]) > 1], order):
             by_seed = main_effects(grid, *chosen) if order == 1 else interactions(grid, *chosen)
-            columns = by_seed.reshape(len(by_seed), -1).T  # also of no seed
+            columns = by_seed.reshape(len(by_seed), math.prod(by_seed.shape[1:])).T  # also of no seed
             for position, values in zip(np.ndindex(*by_seed.shape[1:]), columns, strict=True):
                 at = {axes[i].name: levels[i][k] for i, k in zip(chosen, position, strict=True)}
                 rng = streams.generator(0, "statistics", f"effect on {metric} of {place(at)}")

@@ -29,10 +29,13 @@ def answer(found: Cells, families: Sequence[Family]) -> list[Paragraph]:
 
 def _answer(found: Cells, family: Family) -> Paragraph:
     best, metric, seeds = family.cells[0], f"test {family.scale}", len(found.seeds)
+    ended = [cell for cell in family.cells if cell.mean.n]
+    if all(cell.chosen.counts["diverged"] == cell.mean.n for cell in ended):
+        return Paragraph(f"Every run {'diverged' if ended else 'failed'}: there is no best {metric}.")
     if not best.at:
         return Paragraph(f"The {metric} is ", Strong(spoken(best.mean)), f", over {count(best.mean.n, 'seed')}.")
     words = [Strong(where(best)), f" has the best {metric}: {spoken(best.mean)}, over {count(best.mean.n, 'seed')}"]
-    pairs = family.against_best()
+    pairs = [pair for pair in family.against_best() if pair.worse in ended]
     if not pairs:
         return Paragraph(*words, ". There is no other cell to compare it with.")
     if seeds == 1:
@@ -50,7 +53,7 @@ def _answer(found: Cells, family: Family) -> Paragraph:
 
 def _count(clear: int, all_: int) -> str:
     if clear == all_:
-        return "the only other" if all_ == 1 else f"all {all_} others"
+        return {1: "the only other", 2: "both others"}.get(all_, f"all {all_} others")
     return f"{clear} of the {all_} others"
 
 

@@ -25,7 +25,8 @@ def interactions(values: Floats, first: int, second: int) -> Floats:
     """[S', A, B]: the interaction of each pair of values of two grid axes, seed by seed."""
     front = np.moveaxis(values, (first + 1, second + 1), (1, 2))
     seeds, a, b = front.shape[:3]
-    mean = _averaged(front.reshape(seeds, a * b, -1)).reshape(-1, a, b)
+    flat = _averaged(front.reshape(seeds, a * b, -1))
+    mean = flat.reshape(len(flat), a, b)  # also of no seed
     rows, columns = mean.mean(axis=2, keepdims=True), mean.mean(axis=1, keepdims=True)
     return _rounded(mean - rows - columns + mean.mean(axis=(1, 2), keepdims=True), mean)
 

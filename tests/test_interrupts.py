@@ -16,9 +16,10 @@ import sys, time
 sys.path.insert(0, {src!r})
 from initlab import interrupts
 interrupts.catch()
-def wait(): time.sleep(20)
+def wait(): print("ready", flush=True); time.sleep(20)
 def polls():
     with interrupts.held():
+        print("ready", flush=True)
         while True: time.sleep(0.01); interrupts.poll()
 def never_polls():
     with interrupts.held(): wait()
@@ -27,7 +28,6 @@ def swallows():
         while True:
             try: wait()
             except BaseException: pass
-print("ready", flush=True)
 try: {what}()
 except interrupts.Interrupted as stopped: sys.exit(128 + stopped.number)
 """

@@ -39,7 +39,9 @@ def main(root: Path, argv: Sequence[str]) -> int:
 def answered(work: Callable[[], int], argv: Sequence[str]) -> int:
     """The exit code of some work, what stops it told in a line."""
     try:
-        return work()
+        code = work()
+        sys.stdout.flush()  # here, where a broken pipe is answered
+        return code
     except Refused as refusal:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise

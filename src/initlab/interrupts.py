@@ -49,8 +49,7 @@ def held() -> Iterator[None]:
         yield
         poll()
     finally:
-        _held = False
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        _held = False  # the timer of a signal goes on: leaving must not take long either
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -93,7 +93,10 @@ def _sweep(sweep: Sweep) -> list[Block]:
     ]
     if plugins := held.get("plugins"):
         points.append(Paragraph("Plug-ins: ", Code(_pairs(plugins)), "."))
-    blocks: list[Block] = [Points(points), Listing(command(sweep), "Run it again")]
+    replay = Paragraph(
+        "To train it again from the record alone and compare: ", Code("python scripts/replay.py SWEEP_DIR"), "."
+    )
+    blocks: list[Block] = [Points([*points, replay]), Listing(command(sweep), "Run it again")]
     if diff:
         blocks.append(Listing(diff, "Changes to the commit", folded=True))
     return blocks

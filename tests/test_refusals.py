@@ -12,9 +12,10 @@ from random import Random
 import pytest
 
 from initlab.command import main
+from initlab.specs import INITS as registered
 
 ROOT = Path(__file__).resolve().parent.parent
-INITS = "Known: auto, constant, critical, delta_orthogonal, hadamard, identity, kaiming"
+INITS = "Known: " + ", ".join(sorted(registered.names())) + "."
 HYDRAS_OWN = "only hydra.run.dir and hydra.sweep.dir can be set"
 DEEP = "seed=" + 60 * "[" + "1"
 

@@ -17,6 +17,7 @@ The way of a command, one direction, the disk in the middle:
     streams                   randomness, keyed by seed, purpose and name
     gains, laws, inits, structured, adapt, acts, archs, datasets, optimizers, slots, walk, apply, initial
     theory, tracing           what should happen to a signal, before any training
+    recording, probing        what happens to it in a net that is there; probes, advice
     step, module, train       a stack of runs trained as one program
     sweep, interrupts         all stacks, and what stops them
     curves, events, store     what is written

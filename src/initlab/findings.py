@@ -1,6 +1,6 @@
 """What a probe found, as data: measured, predicted, and what follows. Torch-free, and JSON on the disk.
 
-write form: probe.json, {"schema": 1, "layers": [{"name": "fc1", "q": 0.98, ...}, ...], "verdict": "trains", ...}
+as_json(found)     # {"schema": 1, "layers": [{"name": "fc1", "q": 0.98, ...}, ...], "verdict": "trains", ...}
 """
 
 from __future__ import annotations

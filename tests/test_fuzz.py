@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
 import fuzz
 from hostile import ROOT, config_of, sound
-from initlab import compose
+from initlab import compose, plan
 from initlab.command import main
 from initlab.config import checked
 from initlab.errors import Refused
@@ -60,10 +61,18 @@ def check_names(line: str) -> None:
 
 def overrides(seeds: range, capsys: pytest.CaptureFixture[str]) -> Counter[int]:
     """The exit codes of as many requests; nothing is left on the disk."""
-    keep = functools.cache(compose.Composer)
+    keep, make = functools.cache(compose.Composer), plan.make
+
+    def made(*args: Any) -> plan.Plan:
+        """Whatever is planned has names that are one folder each."""
+        planned = make(*args)
+        assert all(re.fullmatch(r"[A-Za-z0-9_=,+-][A-Za-z0-9._=,+-]*", run.name) for run in planned.runs), args[1]
+        return planned
+
     codes: Counter[int] = Counter()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compose, "Composer", keep)
+        patch.setattr(plan, "make", made)
         for seed in seeds:
             codes[answer([*fuzz.words(Random(seed)), *PLAN_ONLY], capsys)] += 1
             assert not list(Path().iterdir()), seed

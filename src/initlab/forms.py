@@ -19,6 +19,7 @@ from initlab.specs.sections import ROLES
 
 Form = Any  # Check | list[Form] | dict[str, Form]
 SHOWN = 60  # characters of a value
+LONGEST_NAME, LONGEST_VALUE = 500, 10_000  # characters
 
 
 @dataclass(frozen=True)
@@ -47,31 +48,46 @@ class Time:
 
 
 @dataclass(frozen=True)
-class Value:
-    """A value of an axis: anything, as only its field knows more."""
+class Name:
+    """Text that is shown in tables and figures, so of some length at most."""
 
-    allowed: str = "a value"
+    allowed: str = f"at most {LONGEST_NAME} characters"
 
-    def __call__(self, value: object) -> object:
+    def __call__(self, value: object) -> str:
+        if not isinstance(value, str) or len(value) > LONGEST_NAME:
+            raise ValueError
         return value
 
 
+@dataclass(frozen=True)
+class Value:
+    """A value of an axis or a field: anything of some length, as only its field knows more."""
+
+    allowed: str = f"a value of at most {LONGEST_VALUE} characters"
+
+    def __call__(self, value: object) -> object:
+        if len(str(value)) > LONGEST_VALUE:
+            raise ValueError
+        return value
+
+
+NAME = Name()
 WORD, COUNT, NUMBER = Word(), Integer(0, 2**63 - 1), Number()
 MAYBE_WORD, MAYBE_NUMBER = OneOf((None,), (WORD,)), OneOf((None,), (NUMBER,))
 STATUS = OneOf(("done", "diverged", "failed"))
 METRICS = {"*": MAYBE_NUMBER}
 DESCRIPTION: Form = {
     "schema": Integer(1, 1),
-    "plan": WORD,
+    "plan": NAME,
     "command": [WORD],
     "created": Time(),
     "versions?": {"*": MAYBE_WORD},
     "device?": {"*": OneOf((None,), (WORD, COUNT))},
     "plugins?": {"*": WORD},
     "git?": {"commit": MAYBE_WORD, "diff": MAYBE_WORD},
-    "axes": [{"name": WORD, "role?": OneOf(ROLES), "type?": WORD, "values": [Value()]}],
+    "axes": [{"name": NAME, "role?": OneOf(ROLES), "type?": WORD, "values": [Value()]}],
     "zips?": [[WORD]],
-    "runs": [{"key": WORD, "name": WORD, "data?": WORD}],
+    "runs": [{"key": NAME, "name": NAME, "data?": WORD}],
     "stacks?": [{"id": WORD, "width": Integer(1), "keys": [WORD]}],
     "seeds?": {"*": [SEED]},
     "earlier?": [{"*": Value()}],
@@ -80,8 +96,8 @@ DESCRIPTION: Form = {
 }
 RECORD: Form = {
     "schema?": Integer(1, 1),
-    "key": WORD,
-    "name": WORD,
+    "key": NAME,
+    "name": NAME,
     "folder": Inside(),
     "axes": {"*": Value()},
     "ended?": Number(ge=0, lt=1e11),
@@ -91,7 +107,7 @@ RECORD: Form = {
     "steps": COUNT,
     "samples?": COUNT,
     "seconds": Number(ge=0),
-    "metric?": WORD,
+    "metric?": NAME,
     "direction?": OneOf(("min", "max")),
     "initial_weights?": WORD,
     "device?": WORD,

@@ -92,7 +92,7 @@ def test_depth_scaled_and_gpt2_divide_the_last_layer_of_a_branch() -> None:
     assert is_normal(gpt2["blocks.2.branch.attention.output.weight"], 0.02 / math.sqrt(2 * 4))
     assert is_normal(gpt2["blocks.3.branch.fc2.weight"], 0.02 / math.sqrt(2 * 4))
     rest = {name for name, value in gpt2.items() if value == Normal(0.0, 0.02)}
-    assert {"stem.embed.weight", "stem.positions.weight", "readout.weight"} < rest
+    assert {"stem.embed.conv.weight", "stem.positions.weight", "readout.weight"} < rest
 
 
 @pytest.mark.parametrize(

@@ -89,9 +89,9 @@ def test_what_is_wrong_is_refused_before_training(own: Path, words: str, told: s
 
 
 def test_its_options_are_listed_and_shown(own: Path) -> None:
-    dry = run(own, "-m", "plugins=[own]", "init=glob(m*),xavier", "sweep.dry_run=true", "init.scale=2")
+    dry = run(own, "-m", "plugins=[own]", "init=glob(min*),xavier", "sweep.dry_run=true", "init.scale=2")
     assert dry.returncode == 2 or "init=mine" in dry.stdout
-    listed = run(own, "-m", "plugins=[own]", "init=glob([m*,xavier])", "sweep.dry_run=true")
+    listed = run(own, "-m", "plugins=[own]", "init=glob([min*,xavier])", "sweep.dry_run=true")
     assert listed.returncode == 0 and "init=mine" in listed.stdout and "init=xavier" in listed.stdout, listed.stderr
     shown = run(own, "plugins=own", "init=mine", "--cfg", "job")
     assert shown.returncode == 0 and "scale: 1.0" in shown.stdout, shown.stderr

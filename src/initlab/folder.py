@@ -104,6 +104,9 @@ def description_of(folder: Path) -> dict[str, Any] | None:
         text = received.content(folder, "sweep.json", MOST_DESCRIPTION)
         description: dict[str, Any] = received.from_json(text, where, verbatim=("diff",))
         conform(description, DESCRIPTION, where)
+        runs = {run["key"] for run in description["runs"]}
+        if not runs.issuperset(key for stack in description.get("stacks", []) for key in stack["keys"]):
+            raise Refused(f"{where}: its stacks have runs that it does not list.")
     except Refused as refusal:
         raise Refused(f"{refusal} It is not a sweep's description, or damaged. Choose another folder.") from None
     return description

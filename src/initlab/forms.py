@@ -19,7 +19,7 @@ from initlab.specs.sections import ROLES
 
 Form = Any  # Check | list[Form] | dict[str, Form]
 SHOWN = 60  # characters of a value
-LONGEST_NAME, LONGEST_VALUE = 500, 10_000  # characters
+LONGEST_NAME, LONGEST_VALUE = 250, 10_000  # bytes of UTF-8, characters
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,10 @@ class Time:
 class Name:
     """Text that is shown in tables and figures, so of some length at most."""
 
-    allowed: str = f"at most {LONGEST_NAME} characters"
+    allowed: str = f"at most {LONGEST_NAME} bytes of text"
 
     def __call__(self, value: object) -> str:
-        if not isinstance(value, str) or len(value) > LONGEST_NAME:
+        if not isinstance(value, str) or len(value.encode(errors="replace")) > LONGEST_NAME:
             raise ValueError
         return value
 

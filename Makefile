@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SWEEP := init=xavier,kaiming act=relu,tanh
 
-.PHONY: sweep test check format battery torture gpu-check clean
+.PHONY: sweep test check format gallery claims battery torture gpu-check clean
 
 sweep: .venv/installed
 	$(BIN)/python train.py -m $(SWEEP)
@@ -19,6 +19,12 @@ check: .venv/installed-dev  ## lint, format and types
 format: .venv/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+gallery: .venv/installed-dev  ## every claim, and one page of their verdicts: outputs/gallery/index.html
+	$(BIN)/python scripts/gallery.py
+
+claims: .venv/installed-dev  ## the claims that train nothing: as recorded, and their negative controls flip
+	$(BIN)/python scripts/gallery.py --at-init --controls --no-reports --out outputs/claims
 
 battery: .venv/installed-dev  ## the long tests, beside what `make test` runs
 	$(BIN)/python -m pytest -n auto -q -m battery

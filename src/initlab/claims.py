@@ -30,6 +30,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "rank": ("by",),
     "auc": ("by",),
 }
+VERDICTS = ("holds", "does not hold", "inconclusive")
 SEEDS = 10  # the fewest for what training decides
 
 
@@ -52,6 +53,7 @@ FIELDS = {
     "source": Field("", TEXT, "who said so, where; and whether that was read again"),
     "expected": Field("", TEXT, "what theory, or the source, lets one expect"),
     "cost": Field("", TEXT, "of the sweep"),
+    "found": Field(None, OneOf((None, *VERDICTS)), "the verdict when the file was written"),
     "seeds": Field(SEEDS, Integer(2), "fewer give no verdict"),
     "cap": Field(None, OneOf((None,), (Integer(2),)), "while inconclusive, seeds are doubled up to here; null: never"),
     "parametric": Field(None, OneOf((None,), (TEXT,)), f"why fewer than {SEEDS} seeds carry a claim about training"),
@@ -119,6 +121,7 @@ class Claim:
     source: str
     expected: str
     cost: str
+    found: str | None
     seeds: int
     cap: int | None
     parametric: str | None

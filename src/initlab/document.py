@@ -20,9 +20,20 @@ class Strong(str):
     """What an eye that skims should meet."""
 
 
+class Link(str):
+    """Words that lead to another page of ours, such as Link("its report", "he2015_depth/report/index.html")."""
+
+    href: str
+
+    def __new__(cls, words: str, href: str) -> Link:
+        made = super().__new__(cls, words)
+        made.href = href
+        return made
+
+
 @dataclass(frozen=True, init=False)
 class Paragraph:
-    """A paragraph's words: plain, `Code` or `Strong`."""
+    """A paragraph's words: plain, `Code`, `Strong` or `Link`."""
 
     words: tuple[str, ...]
 
@@ -98,6 +109,7 @@ class Document:
     answer: Sequence[Paragraph]
     facts: Sequence[str]
     sections: Sequence[Section]
+    kind: str = "initlab report"
 
     def tables(self) -> list[Table]:
         return [block for section in self.sections for block in section.blocks if isinstance(block, Table)]

@@ -17,7 +17,7 @@ import re
 from importlib.resources import files
 from typing import Any
 
-from initlab.document import Block, Code, Document, Figure, Listing, Paragraph, Points, Strong, Table, shown
+from initlab.document import Block, Code, Document, Figure, Link, Listing, Paragraph, Points, Strong, Table, shown
 from initlab.figures import FAINT, INK, MUTED, PAPER, RECOLOURED, WIDTH
 
 TEMPLATES = files("initlab") / "templates"
@@ -48,7 +48,7 @@ def page(document: Document) -> str:
         return (TEMPLATES / name).read_text(encoding="utf-8")
 
     def finalize(value: Any) -> Any:
-        return shown(value) if type(value) in (str, Code, Strong) else value  # Markup is ours, and stays
+        return shown(value) if type(value) in (str, Code, Strong, Link) else value  # Markup is ours, and stays
 
     environment = Environment(
         loader=FunctionLoader(load),
@@ -60,7 +60,7 @@ def page(document: Document) -> str:
     )
     environment.tests |= {kind.__name__.lower(): _is(kind) for kind in (Paragraph, Points, Table, Figure, Listing)}
     environment.filters["inline"] = _inline
-    environment.tests |= {"code": _is(Code), "strong": _is(Strong)}
+    environment.tests |= {"code": _is(Code), "strong": _is(Strong), "link": _is(Link)}
     css = stylesheet()
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
     return environment.get_template("report.html").render(document=document, css=css, digest=digest)
@@ -120,7 +120,13 @@ def _md_block(block: Block) -> str:
 
 def _md_words(paragraph: Paragraph) -> str:
     return "".join(
-        f"**{_md(word)}**" if isinstance(word, Strong) else _md_code(word) if isinstance(word, Code) else _md(word)
+        f"**{_md(word)}**"
+        if isinstance(word, Strong)
+        else _md_code(word)
+        if isinstance(word, Code)
+        else f"[{_md(word)}](<{word.href}>)"
+        if isinstance(word, Link)
+        else _md(word)
         for word in paragraph.words
     )
 

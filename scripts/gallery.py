@@ -1,0 +1,100 @@
+#!/usr/bin/env python
+"""Run the gallery's claims and write one page of their verdicts: python scripts/gallery.py [NAME...] [--at-init]
+
+Each claim is an experiment with the section `claim`; what was run is not run again. With --controls each is also run
+under its negative control, which must flip the verdict. The page is outputs/gallery/index.html. Exit code 1: a verdict
+is not the one that the experiment's file records, or a control does not flip.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import yaml
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))  # a checkout works without being installed
+
+from initlab import command, report
+from initlab import plan as planning
+from initlab.compose import Composer
+from initlab.errors import Refused, unknown
+from initlab.gallery import Entry, write
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="claims; all by default")
+    parser.add_argument("--at-init", action="store_true", help="only claims that train nothing")
+    parser.add_argument("--controls", action="store_true", help="run the negative controls too")
+    parser.add_argument("--shift", type=int, default=0, metavar="N", help="add N to every seed")
+    parser.add_argument("--no-reports", action="store_true", help="leave out each claim's own report")
+    parser.add_argument("--config-dir", type=Path, metavar="DIR", help="a folder of experiments of your own")
+    parser.add_argument("--out", type=Path, default=Path("outputs/gallery"), metavar="DIR")
+    args = parser.parse_args(argv)
+    try:
+        report.check()
+        entries = [_entry(name, args) for name in _chosen(args)]
+    except Refused as refusal:
+        print(f"refused: {refusal}", file=sys.stderr)
+        return 2
+    print(write(entries, args.out))
+    return int(any(not entry.as_recorded or entry.flipped is False for entry in entries))
+
+
+def _chosen(args: argparse.Namespace) -> Iterator[str]:
+    """The names of the claims to run. Raises Refused for a name that is none."""
+    known = {}
+    for folder in (ROOT / "conf", *([args.config_dir] if args.config_dir else [])):
+        for path in sorted((folder / "experiment").glob("*.yaml")):
+            said = yaml.safe_load(path.read_text(encoding="utf-8"))
+            if isinstance(said, dict) and "claim" in said:
+                known[path.stem] = said.get("trainer", {}).get("max_steps") == 0
+    for name in args.names or known:
+        if name not in known:
+            raise unknown(name, name, known, "claim")
+        if known[name] or not args.at_init:
+            yield name
+
+
+def _entry(name: str, args: argparse.Namespace) -> Entry:
+    """A claim that has been run, and reported."""
+    composer = Composer(ROOT / "conf", extra=args.config_dir)
+    words = [f"+experiment={name}"]
+    plan = planning.make(composer, words, multirun=True)
+    assert plan.claim is not None
+    if args.shift:
+        seeds = next(axis.values for axis in plan.axes if axis.name == "seed")
+        words.append(f"seed={','.join(str(seed + args.shift) for seed in seeds)}")
+    folder = _run(name, words, args)
+    control = _run(f"{name}-control", [*words, *plan.claim.control], args) if args.controls else None
+    entry = Entry(name, folder, control)
+    if not args.no_reports:
+        report.write([folder])
+    flips = {None: "", True: ", and its control flips", False: ", and its control DOES NOT flip"}[entry.flipped]
+    recorded = "" if entry.as_recorded else f" (its file records: {entry.found.claim.found})"
+    print(f"{name}: {entry.found.verdict}{recorded}{flips}", flush=True)
+    return entry
+
+
+def _run(name: str, words: Sequence[str], args: argparse.Namespace) -> Path:
+    """Run a claim's sweep where it is not done yet, in a folder of its own. Raises Refused with the command's words."""
+    plan = planning.make(Composer(ROOT / "conf", extra=args.config_dir), words, multirun=True)
+    folder = args.out / f"{name}-{plan.id[:8]}"
+    own = ["--config-dir", str(args.config_dir)] if args.config_dir else []
+    said, refused = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(refused):
+        code = command.main(ROOT, ["-m", *own, *words, f"hydra.sweep.dir={folder}"])
+    if code:
+        raise Refused(f"{name}: {refused.getvalue().strip() or f'ended with code {code}'}")
+    return folder
+
+
+if __name__ == "__main__":
+    sys.exit(main())

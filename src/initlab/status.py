@@ -50,7 +50,7 @@ def status(folder: Path) -> Status:
         states[record["status"]].append(record["name"])
     names = {run["key"]: run["name"] for run in sweep.description["runs"]}
     ended, checkpoints = {record["key"] for record in sweep.records}, []
-    for stack in sweep.description["stacks"]:
+    for stack in sweep.description.get("stacks", []):
         left = [key for key in stack["keys"] if key not in ended]
         begun = any((folder / "runs" / names[key]).exists() for key in left)
         states["pending" if not begun else "running" if holder else "stopped"] += [names[key] for key in left]

@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "src"))  # so that a checkout works without being installed
 
-from initlab import interrupts  # noqa: E402
+from initlab.training import interrupts  # noqa: E402
 
 interrupts.catch()  # first of all
 

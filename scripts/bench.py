@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT / "src"))
 from initlab.specs import INITS  # noqa: E402
 
 if TYPE_CHECKING:
-    from initlab.plan import Run
+    from initlab.planning.plan import Run
 
 GRID = ["-m", "init=xavier,kaiming,lecun,orthogonal", "act=relu,tanh", "seed=range(8)"]
 THOUSAND = ["-m", "init=xavier,kaiming", "act=relu,tanh", "optimizer.lr=0.1,0.03,0.01,3e-3,1e-3", "seed=range(50)"]
@@ -108,7 +108,7 @@ def _yardstick(program: Path, runs: int, cwd: Path) -> float:
 
 
 def _events(folder: Path) -> None:
-    from initlab import events
+    from initlab.storage import events
 
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -120,13 +120,13 @@ def _events(folder: Path) -> None:
 
 def _checkpoint(folder: Path, optimizer: str) -> Callable[[], None]:
     """Saves a stack as it is in the middle of its training."""
-    from initlab import plan
-    from initlab.checkpoint import Checkpoint, packed
-    from initlab.compose import Composer
     from initlab.datasets import load
-    from initlab.module import StackModule
-    from initlab.record import describe
-    from initlab.store import Store
+    from initlab.planning import plan
+    from initlab.planning.compose import Composer
+    from initlab.storage.record import describe
+    from initlab.storage.store import Store
+    from initlab.training.checkpoint import Checkpoint, packed
+    from initlab.training.module import StackModule
 
     words = ["seed=range(64)", f"optimizer={optimizer}", "optimizer.momentum=0.9"][: 3 if optimizer == "sgd" else 2]
     planned = plan.make(Composer(ROOT / "conf"), [*words, f"hydra.sweep.dir={folder}"], multirun=True)
@@ -145,10 +145,10 @@ def _synthetic(folder: Path) -> None:
     """A sweep of 1,000 runs as the store writes it: losses that fall by chance, 1,000 points of each metric."""
     import numpy as np
 
-    from initlab import plan as planning
-    from initlab.compose import Composer
-    from initlab.curves import Series
-    from initlab.store import Store
+    from initlab.planning import plan as planning
+    from initlab.planning.compose import Composer
+    from initlab.storage.store import Store
+    from initlab.training.curves import Series
 
     plan = planning.make(Composer(ROOT / "conf", "config", None), [*THOUSAND[1:], f"hydra.sweep.dir={folder}"], True)
     rng, steps = np.random.default_rng(0), np.arange(1000)

@@ -24,15 +24,16 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("overrides", nargs="*", help="as train.py takes them")
     args = parser.parse_intermixed_args(words)
 
-    from initlab import plan, plugins
-    from initlab.compose import Composer
+    from initlab import plugins
     from initlab.errors import Refused
+    from initlab.planning import plan
+    from initlab.planning.compose import Composer
 
     try:
         overrides, modules = plugins.taken_out([*args.overrides, f"arch.width={args.widths}", f"seed={args.seeds}"])
         plugins.load(modules)
         made = plan.make(Composer(ROOT / "conf", "config", None), overrides, True)
-        from initlab.coordinates import check  # torch and Lightning, once the plan stands
+        from initlab.measuring.coordinates import check  # torch and Lightning, once the plan stands
 
         tables = list(check(made, args.steps))
     except Refused as refusal:

@@ -19,11 +19,12 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))  # a checkout works without being installed
 
-from initlab import command, report
-from initlab import plan as planning
-from initlab.compose import Composer
+from initlab import command
+from initlab.claiming.gallery import Entry, write
 from initlab.errors import Refused, unknown
-from initlab.gallery import Entry, write
+from initlab.planning import plan as planning
+from initlab.planning.compose import Composer
+from initlab.reporting import report
 
 ROOT = Path(__file__).resolve().parent.parent
 

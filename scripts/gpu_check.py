@@ -23,12 +23,12 @@ import torch
 from initlab.config import Config, typed
 from initlab.datasets import Data, Part
 from initlab.errors import Refused
-from initlab.folder import read
-from initlab.module import Chunk, StackModule
 from initlab.registry import Registry
 from initlab.roles import offering
 from initlab.specs import ACTS, ARCHS, INITS, OPTIMIZERS
+from initlab.storage.folder import read
 from initlab.streams import uniforms
+from initlab.training.module import Chunk, StackModule
 
 ROOT = Path(__file__).parents[1]
 STEPS = 15

@@ -21,7 +21,7 @@ def main() -> int:
     args = parser.parse_intermixed_args()
 
     from initlab.errors import Refused
-    from initlab.probe_command import run
+    from initlab.measuring.probe_command import run
 
     try:
         for words in run(ROOT, args.overrides, args.multirun):

@@ -25,8 +25,8 @@ import yaml  # noqa: E402
 from scripts.pages import table, update  # noqa: E402
 
 from initlab import stats  # noqa: E402
-from initlab.folder import read  # noqa: E402
 from initlab.stats import trends  # noqa: E402
+from initlab.storage.folder import read  # noqa: E402
 
 PAGE = ROOT / "docs" / "probe.md"
 FITTED = ("leaky_relu", "erf", "silu")

@@ -13,7 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 from initlab.errors import Refused
-from initlab.rebuild import rebuild
+from initlab.reporting.rebuild import rebuild
 
 
 def main() -> int:

@@ -19,10 +19,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
-from initlab import interrupts
 from initlab.command import answered
 from initlab.errors import Refused, unknown
-from initlab.folder import read
+from initlab.storage.folder import read
+from initlab.training import interrupts
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -43,7 +43,7 @@ def main() -> int:
 
 def replay(args: argparse.Namespace, out: Path) -> int:
     from initlab import plugins, replay
-    from initlab.record import describe
+    from initlab.storage.record import describe
 
     folder, names = args.dir, []
     if not (folder / "sweep.json").exists() and folder.absolute().parent.name == "runs":

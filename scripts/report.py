@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 from initlab.errors import Refused
-from initlab.report import write
+from initlab.reporting.report import write
 
 
 def main() -> int:

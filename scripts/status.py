@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 from initlab.errors import Refused
-from initlab.status import status, words
+from initlab.views.status import status, words
 
 
 def main() -> int:

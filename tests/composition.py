@@ -24,10 +24,10 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 
-from initlab.axes import read
-from initlab.compose import Composer
 from initlab.errors import Refused
-from initlab.product import jobs
+from initlab.planning.axes import read
+from initlab.planning.compose import Composer
+from initlab.planning.product import jobs
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
 

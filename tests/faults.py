@@ -12,11 +12,13 @@ from typing import Any
 
 from tensorboard.compat.proto.event_pb2 import Event
 
-from initlab import events, plan, sweep
-from initlab.compose import Composer
-from initlab.folder import read
-from initlab.plan import Plan
-from initlab.store import Store
+from initlab.planning import plan
+from initlab.planning.compose import Composer
+from initlab.planning.plan import Plan
+from initlab.storage import events
+from initlab.storage.folder import read
+from initlab.storage.store import Store
+from initlab.training import sweep
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ["dataset=gaussian", "dataset.samples=200", "dataset.features=4", "dataset.batch_size=32", "arch.width=8"]

@@ -8,10 +8,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import initlab.sweep  # noqa: F401  # torch and lightning, before the fork
+import initlab.training.sweep  # noqa: F401  # torch and lightning, before the fork
 from faults import ROOT
-from initlab import interrupts
 from initlab.command import main
+from initlab.training import interrupts
 
 
 class Child:

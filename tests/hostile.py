@@ -23,10 +23,10 @@ from typing import Any
 
 import numpy as np
 
-from initlab import plan
-from initlab.compose import Composer
-from initlab.curves import Series
-from initlab.store import Store
+from initlab.planning import plan
+from initlab.planning.compose import Composer
+from initlab.storage.store import Store
+from initlab.training.curves import Series
 
 ROOT = Path(__file__).resolve().parent.parent
 CANARY = "hunter2-f00dcafe"

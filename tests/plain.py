@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from initlab.apply import draw
 from initlab.config import Config
 from initlab.datasets import Data, Part
+from initlab.schemes.apply import draw
 from initlab.slots import slots
 from initlab.streams import uniforms
 

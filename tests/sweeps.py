@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import yaml
 
-from initlab import journal
-from initlab.design import roles
-from initlab.folder import Sweep, read
+from initlab.planning.design import roles
+from initlab.storage import journal
+from initlab.storage.folder import Sweep, read
 
 At = Mapping[str, Any]
 FAILED, MISSING = "failed", None

@@ -15,13 +15,13 @@ from torch import nn
 import initlab.acts  # noqa: F401  (the functions join the registry)
 from conftest import small
 from initlab import command
-from initlab.apply import draw, unmatched
 from initlab.datasets import load
-from initlab.inits import torch_gain
-from initlab.module import StackModule, build_net
+from initlab.schemes.apply import draw, unmatched
+from initlab.schemes.inits import torch_gain
 from initlab.slots import slots
 from initlab.specs import ACTS, INITS
-from initlab.step import step
+from initlab.training.module import StackModule, build_net
+from initlab.training.step import step
 
 # By numpy and scipy, with the defaults of the spec.
 FORMULAS: dict[str, Any] = {

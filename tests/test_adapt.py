@@ -16,16 +16,16 @@ from torch.nn import functional as F
 
 from conftest import small
 from initlab import initialize
-from initlab.adapt import ROWS, Adapted, Batches
 from initlab.command import main
 from initlab.datasets import load
 from initlab.errors import Refused
-from initlab.initial import initial
 from initlab.laws import Law, Normal, Weight
-from initlab.learned import EPSILON, gradient_quotient
-from initlab.module import StackModule, build_net
+from initlab.schemes.adapt import ROWS, Adapted, Batches
+from initlab.schemes.initial import initial
+from initlab.schemes.learned import EPSILON, gradient_quotient
 from initlab.slots import slots
 from initlab.specs import ACTS, INITS
+from initlab.training.module import StackModule, build_net
 
 ROOT = Path(__file__).resolve().parent.parent
 ADAPTING = ["lsuv", "data_dependent", "metainit", "gradinit"]

@@ -20,9 +20,9 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import weight_norm
 
 import initlab
-from initlab.apply import check, draw
 from initlab.errors import Refused
 from initlab.laws import Normal, Weight
+from initlab.schemes.apply import check, draw
 from initlab.slots import Slot, fans, slots
 from initlab.specs import ACTS, INITS
 
@@ -468,7 +468,8 @@ def test_the_package_is_light_and_its_two_names_stay() -> None:
     """`import initlab` costs no torch, and no module that is loaded later takes the place of its functions."""
     code = (
         "import sys, initlab; assert not {'torch', 'numpy', 'hydra', 'lightning'} & sys.modules.keys(), 'heavy';"
-        "import initlab.train; from initlab.initial import initialize; assert initlab.initialize is initialize;"
+        "import initlab.training.train; from initlab.schemes.initial import initialize;"
+        "assert initlab.initialize is initialize;"
         "from initlab.specs import INITS; assert initlab.register_init == INITS.register"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -16,18 +16,18 @@ from torch.nn import functional as F
 
 import initlab.archs  # noqa: F401  (the functions join the registry)
 from conftest import small
-from initlab.compose import Composer
 from initlab.config import typed
 from initlab.datasets import load
 from initlab.errors import Refused
-from initlab.initial import initialize
-from initlab.module import StackModule
-from initlab.plan import make
+from initlab.planning.compose import Composer
+from initlab.planning.plan import make
 from initlab.roles import Role
+from initlab.schemes.initial import initialize
 from initlab.slots import slots
 from initlab.specs import ARCHS
 from initlab.specs.shapes import conv_sizes
-from initlab.train import fit
+from initlab.training.module import StackModule
+from initlab.training.train import fit
 from plain import images
 
 ROOT = Path(__file__).parents[1]

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 import initlab.archs  # noqa: F401  (the functions join the registry)
 from initlab.config import typed
-from initlab.initial import initialize
 from initlab.roles import Role
+from initlab.schemes.initial import initialize
 from initlab.slots import slots
 from initlab.specs import ARCHS
 

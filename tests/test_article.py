@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 
 import initlab
-from initlab.compose import Composer
 from initlab.config import Config
 from initlab.datasets import load
-from initlab.module import StackModule
-from initlab.plan import make
+from initlab.planning.compose import Composer
+from initlab.planning.plan import make
 from initlab.streams import uniforms
+from initlab.training.module import StackModule
 
 CONF = Path(__file__).parent.parent / "conf"
 EXPERIMENT = CONF / "experiment" / "article_mymodel.yaml"

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from initlab.axes import read
 from initlab.command import main
-from initlab.compose import Composer
-from initlab.design import Design, same
 from initlab.errors import Refused
-from initlab.folder import read as read_folder
-from initlab.plan import Plan, make
-from initlab.product import jobs
+from initlab.planning.axes import read
+from initlab.planning.compose import Composer
+from initlab.planning.design import Design, same
+from initlab.planning.plan import Plan, make
+from initlab.planning.product import jobs
+from initlab.storage.folder import read as read_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 COMPOSER = Composer(ROOT / "conf")

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from initlab import initialize
-from initlab.apply import law, weight_of
 from initlab.laws import Constant, Law, Normal, Uniform
 from initlab.roles import Role
+from initlab.schemes.apply import law, weight_of
 from initlab.slots import Slot, slots
 from initlab.specs import ACTS, ARCHS, INITS
 from nets import arch_for, small_net

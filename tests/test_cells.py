@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from initlab.cells import cells
+from initlab.analysis.cells import cells
+from initlab.analysis.runs import merged
+from initlab.analysis.scores import outcome
 from initlab.errors import Refused
-from initlab.runs import merged
-from initlab.scores import outcome
 from sweeps import FAILED, MISSING, sweep
 
 NAN, INF = np.nan, np.inf

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from initlab import claims, command
-from initlab.claims import Claim, claim
+from initlab import command
+from initlab.claiming import claims
+from initlab.claiming.claims import Claim, claim
+from initlab.claiming.judging import judge
+from initlab.claiming.quantities import quantity
 from initlab.errors import Refused
-from initlab.folder import Sweep, read
-from initlab.judging import judge
-from initlab.quantities import quantity
-from initlab.report import write
+from initlab.reporting.report import write
+from initlab.storage.folder import Sweep, read
 from initlab.streams import uniforms
 from sweeps import FAILED, sweep
 

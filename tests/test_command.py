@@ -19,9 +19,10 @@ import pytest
 import yaml
 from safetensors.numpy import load_file
 
-from initlab import events, hparams, store
-from initlab.folder import read
 from initlab.specs import INITS
+from initlab.storage import events, store
+from initlab.storage.folder import read
+from initlab.views import hparams
 from tensorboard_server import ask, post, rows, serve, wait_for
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -216,7 +217,7 @@ def test_a_diverging_run_is_a_result(tmp_path: Path) -> None:
 RAISING = """
 import sys
 sys.path.insert(0, {src!r})
-import initlab.inits
+import initlab.schemes.inits
 from initlab.specs import INITS
 def broken(weight, **fields):
     raise RuntimeError("no such law")

@@ -10,10 +10,10 @@ import pytest
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
 from composition import CONF, Judge, Request, draw, exactly, write_configs
-from initlab.axes import read
-from initlab.compose import Composer
 from initlab.errors import Refused
-from initlab.product import jobs
+from initlab.planning.axes import read
+from initlab.planning.compose import Composer
+from initlab.planning.product import jobs
 from initlab.specs import ACTS
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from initlab.cells import Cells, cells
-from initlab.contrasts import basins, effects, families, interplay
-from initlab.sections import table
-from initlab.speed import speed
+from initlab.analysis.cells import Cells, cells
+from initlab.analysis.contrasts import basins, effects, families, interplay
+from initlab.analysis.speed import speed
+from initlab.reporting.sections import table
 from initlab.stats import equivalence, holm
 from sweeps import FAILED, MISSING, sweep
 

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from faults import Killed, made, train
-from initlab import journal, module, store
-from initlab.description import restacked
 from initlab.errors import Refused
-from initlab.folder import description_of
-from initlab.plan import Plan
+from initlab.planning.plan import Plan
+from initlab.storage import journal, store
+from initlab.storage.description import restacked
+from initlab.storage.folder import description_of
+from initlab.training import module
 
 every = pytest.mark.parametrize(
     "every", [pytest.param(97, id="some"), pytest.param(1, id="all", marks=pytest.mark.torture)]

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from initlab.compose import Composer
 from initlab.config import key, typed
 from initlab.datasets import fingerprint, load
-from initlab.folder import read
-from initlab.module import StackModule
-from initlab.plan import make
-from initlab.train import fit
+from initlab.planning.compose import Composer
+from initlab.planning.plan import make
+from initlab.storage.folder import read
+from initlab.training.module import StackModule
+from initlab.training.train import fit
 from test_datasets_images import idx_folder, zipped
 
 ROOT = Path(__file__).parents[1]

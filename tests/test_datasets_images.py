@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from initlab import datasets, files
+from initlab import datasets
 from initlab.datasets import load, sizes
 from initlab.datasets.images import ARCHIVE, BATCHES, FOLDER, RECORD, idx
 from initlab.errors import Refused
 from initlab.specs import DATASETS
+from initlab.storage import files
 
 ROWS = {"train": 40, "t10k": 7}
 Write = Callable[[Path, bytes], Any]

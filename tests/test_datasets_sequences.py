@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from initlab.compose import Composer
 from initlab.datasets import Data, load
 from initlab.errors import Refused
-from initlab.plan import make
+from initlab.planning.compose import Composer
+from initlab.planning.plan import make
 from initlab.specs import DATASETS
 
 ROOT = Path(__file__).parents[1]

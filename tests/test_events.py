@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from initlab.events import FILE_NAME, VERSION, Point, append, read
+from initlab.storage.events import FILE_NAME, VERSION, Point, append, read
 from tensorboard_server import ask, serve, wait_for
 
 WALL = 1_700_000_000.25
@@ -132,7 +132,7 @@ def test_tensorboards_own_reader_agrees(path: Path) -> None:
 
 
 def test_the_module_needs_neither_torch_nor_tensorflow() -> None:
-    code = "import sys, initlab.events; sys.exit(bool({'torch', 'tensorflow'} & set(sys.modules)))"
+    code = "import sys, initlab.storage.events; sys.exit(bool({'torch', 'tensorflow'} & set(sys.modules)))"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from initlab.compose import Composer
-from initlab.plan import make
+from initlab.planning.compose import Composer
+from initlab.planning.plan import make
 
 CONF = Path(__file__).parents[1] / "conf"
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))

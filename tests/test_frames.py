@@ -116,7 +116,7 @@ def test_what_is_not_there_is_refused(loaded: Any, tmp_path: Path) -> None:
 
 
 def test_an_array_too_large_is_refused(loaded: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("initlab.frames.MOST", 63)
+    monkeypatch.setattr("initlab.analysis.frames.MOST", 63)
     with pytest.raises(Refused, match=r"an array of 2 x 2 x 2 x 2 x 4 numbers; 63 at most"):
         loaded.array("val/accuracy")
 

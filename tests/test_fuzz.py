@@ -14,12 +14,12 @@ import pytest
 
 import fuzz
 from hostile import ROOT, config_of, sound
-from initlab import compose, plan
 from initlab.command import main
 from initlab.config import checked
 from initlab.errors import Refused
-from initlab.folder import read
+from initlab.planning import compose, plan
 from initlab.specs import GROUPS
+from initlab.storage.folder import read
 
 CANARY = "hunter2-f00dcafe"
 PLAN_ONLY = ["sweep.dry_run=true", "sweep.max_runs=200"]

@@ -8,9 +8,9 @@ import pytest
 import yaml
 from scripts import gallery
 
-from initlab.compose import Composer
-from initlab.plan import Plan, make
-from initlab.quantities import quantity
+from initlab.claiming.quantities import quantity
+from initlab.planning.compose import Composer
+from initlab.planning.plan import Plan, make
 
 CONF = Path(__file__).parents[1] / "conf"
 CLAIMS = sorted(

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from faults import Killed, made, numbers, opened, train
-from initlab import hparams, module, store
 from initlab.errors import Refused
-from initlab.folder import read
-from initlab.module import StackModule
+from initlab.storage import store
+from initlab.storage.folder import read
+from initlab.training import module
+from initlab.training.module import StackModule
+from initlab.views import hparams
 
 EIGHT = ["init=xavier,kaiming", "seed=range(4)", "trainer.max_steps=5"]
 TWELVE = ["init=xavier,kaiming", "seed=range(6)", "trainer.max_steps=5"]

@@ -17,15 +17,15 @@ from typing import Any
 import pytest
 
 from hostile import CANARY, HOSTILE, ROOT, SPRUNG, WORDS, WRONG, describe, journal, sound
-from initlab import plan
 from initlab.command import main
-from initlab.compose import Composer
 from initlab.errors import Refused
-from initlab.folder import read
-from initlab.plan import Plan
+from initlab.planning import plan
+from initlab.planning.compose import Composer
+from initlab.planning.plan import Plan
 from initlab.replay import planned
-from initlab.report import write
-from initlab.status import status, words
+from initlab.reporting.report import write
+from initlab.storage.folder import read
+from initlab.views.status import status, words
 from watched import watching
 
 TRUSTED = (
@@ -153,9 +153,9 @@ import shutil, sys
 from pathlib import Path
 from hostile import HOSTILE, sound
 from initlab.errors import Refused
-from initlab.folder import read
+from initlab.storage.folder import read
 from initlab.replay import planned
-from initlab.status import status, words
+from initlab.views.status import status, words
 base = sound(Path("base"))
 for i, harm in enumerate(HOSTILE.values()):
     folder = Path(f"folder{i}")

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-from initlab import events, hparams, journal
-from initlab.journal import Record
+from initlab.storage import events, journal
+from initlab.storage.journal import Record
+from initlab.views import hparams
 from tensorboard_server import ask, post, rows, serve, wait_for
 
 WALL = 1_700_000_000.0

@@ -25,19 +25,19 @@ from torch import Tensor, nn
 
 from conftest import small
 from initlab import initialize
-from initlab.apply import draw
 from initlab.datasets import load
 from initlab.errors import Refused
 from initlab.gains import torch_gain
-from initlab.inits import TRUNCATED_STD
 from initlab.laws import Constant, Elementwise, Weight
 from initlab.laws import Law as Declared
-from initlab.module import StackModule, build_net
+from initlab.schemes.apply import draw
+from initlab.schemes.inits import TRUNCATED_STD
+from initlab.schemes.structured import Fixed
 from initlab.slots import slots
 from initlab.specs import ACTS, INITS
 from initlab.specs.init import NONLINEARITIES, SOLVED
 from initlab.streams import uniforms
-from initlab.structured import Fixed
+from initlab.training.module import StackModule, build_net
 from nets import arch_for, base_for, data_for, small_net
 
 ALPHA = 1e-6

@@ -15,13 +15,15 @@ from torch import Tensor
 
 from conftest import small
 from faults import made, numbers, opened, train
-from initlab import module, store, tables
 from initlab.command import _exit_code
 from initlab.config import Config
 from initlab.datasets import load
-from initlab.folder import read
-from initlab.module import StackModule
-from initlab.train import fit
+from initlab.storage import store
+from initlab.storage.folder import read
+from initlab.training import module
+from initlab.training.module import StackModule
+from initlab.training.train import fit
+from initlab.views import tables
 
 WIDTH, STEPS, BAD_AT = 64, 6, 4
 OPTIMIZERS: dict[str, dict[str, Any]] = {"sgd": {"name": "sgd"}, "adam, clip": {"name": "adam", "clip": 0.05}}

@@ -14,12 +14,12 @@ import initlab
 import initlab.archs
 from conftest import small
 from initlab import initialize
-from initlab.apply import law, rates, weight_of
 from initlab.config import key
-from initlab.coordinates import Table
 from initlab.errors import Refused
-from initlab.initial import initial
 from initlab.laws import Constant, Law, Normal
+from initlab.measuring.coordinates import Table
+from initlab.schemes.apply import law, rates, weight_of
+from initlab.schemes.initial import initial
 from initlab.slots import slots
 from initlab.specs import ACTS, ARCHS, INITS
 

@@ -18,11 +18,11 @@ from torch import nn
 from conftest import small
 from initlab.config import Config
 from initlab.datasets import Data, load
-from initlab.module import StackModule, build_net
 from initlab.specs import ACTS, ARCHS, INITS
-from initlab.step import _clipped
 from initlab.streams import permutation
-from initlab.train import fit
+from initlab.training.module import StackModule, build_net
+from initlab.training.step import _clipped
+from initlab.training.train import fit
 from nets import data_for, small_arch
 from plain import STEPS, error, images, train_plainly
 
@@ -166,7 +166,7 @@ def test_of_a_sequence_the_last_position_counts(task: str, monkeypatch: pytest.M
 
     Evaluated seven rows at a time, which is the mean over all.
     """
-    monkeypatch.setattr("initlab.step.EVALUATION_ROWS", 7)
+    monkeypatch.setattr("initlab.training.step.EVALUATION_ROWS", 7)
     dataset = {"name": task, "samples": 300, "length": 5, "batch_size": 32}
     configs = [config | {"arch": small_arch("rnn")} for config in runs(2, "none", OPTIMIZERS["momentum"], dataset)]
     _compare(configs, None, lambda config: build_net(config, load(config["dataset"])))

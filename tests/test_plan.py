@@ -11,10 +11,10 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from initlab import plan as planning
-from initlab.compose import Composer
 from initlab.config import Config
-from initlab.plan import NAME_LENGTH, Plan, make
+from initlab.planning import plan as planning
+from initlab.planning.compose import Composer
+from initlab.planning.plan import NAME_LENGTH, Plan, make
 from initlab.specs import PER_RUN
 
 COMPOSER = Composer(Path(__file__).resolve().parent.parent / "conf")

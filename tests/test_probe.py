@@ -18,14 +18,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import initlab
-from initlab import command, events, probe_command, theory
-from initlab.advice import advise
+from initlab import command, theory
 from initlab.errors import Refused
-from initlab.findings import as_json
-from initlab.portrait import draw, scalars, table
-from initlab.probing import probe
+from initlab.measuring import probe_command
+from initlab.measuring.advice import advise
+from initlab.measuring.findings import as_json
+from initlab.measuring.portrait import draw, scalars, table
+from initlab.measuring.probing import probe
+from initlab.measuring.spectra import cosines, curvature, effective_rank, jacobian
 from initlab.specs import ARCHS
-from initlab.spectra import cosines, curvature, effective_rank, jacobian
+from initlab.storage import events
 
 ROWS, CLASSES = 32, 5
 

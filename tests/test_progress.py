@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from initlab import plan as planning
-from initlab import progress
-from initlab.compose import Composer
-from initlab.folder import read
-from initlab.journal import Record
-from initlab.plan import Plan, Run
-from initlab.progress import Progress, Region, duration, watch
+from initlab.planning import plan as planning
+from initlab.planning.compose import Composer
+from initlab.planning.plan import Plan, Run
+from initlab.storage.folder import read
+from initlab.storage.journal import Record
+from initlab.views import progress
+from initlab.views.progress import Progress, Region, duration, watch
 
 ROOT = Path(__file__).resolve().parent.parent
 

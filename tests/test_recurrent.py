@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 import initlab
 import initlab.archs
-from initlab.compose import Composer
 from initlab.errors import Refused
 from initlab.laws import Weight
-from initlab.plan import make
-from initlab.recurrent import Chrono
+from initlab.planning.compose import Composer
+from initlab.planning.plan import make
+from initlab.schemes.recurrent import Chrono
 from initlab.specs import ARCHS
 
 ROOT = Path(__file__).parents[1]

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 import initlab.acts
-import initlab.apply
 import initlab.archs
 import initlab.datasets
-import initlab.optimizers  # noqa: F401  (the functions join their registries)
-from initlab.compose import Composer
+import initlab.schemes.apply
+import initlab.training.optimizers  # noqa: F401  (the functions join their registries)
 from initlab.errors import Refused
 from initlab.fields import Boolean, Check, Constraint, Field, Integer, ListOf, Number, OneOf
+from initlab.planning.compose import Composer
 from initlab.registry import Registry
 from initlab.specs import GROUPS, SEEDS, SWEEP, TRAINER
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from initlab import received, record
 from initlab.command import main
-from initlab.folder import read
+from initlab.storage import received, record
+from initlab.storage.folder import read
 
 ROOT = Path(__file__).resolve().parent.parent
 WORDS = ["-m", "init=xavier,kaiming", "seed=0,1", "dataset=npz", "optimizer=adam", "optimizer.lr=0.01"]
@@ -50,7 +50,7 @@ def again(
     copy = tmp_path / "received"
     shutil.copytree(trained / "s", copy)
     shutil.copy(trained / "mine.npz", tmp_path / "mine.npz")
-    monkeypatch.setattr("initlab.interrupts.catch", lambda: None)
+    monkeypatch.setattr("initlab.training.interrupts.catch", lambda: None)
 
     def run(place: str = "", *words: str) -> tuple[int, str]:
         before = {path: path.stat().st_mtime_ns for path in copy.rglob("*")}

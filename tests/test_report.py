@@ -24,12 +24,13 @@ from numpy.typing import NDArray
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar import layout_pb2
 
-from initlab import command, report
-from initlab.bands import band
+from initlab import command
+from initlab.analysis.bands import band
 from initlab.errors import Refused
-from initlab.figures import RECOLOURED, SERIES
-from initlab.folder import Sweep
-from initlab.rebuild import rebuild
+from initlab.reporting import report
+from initlab.reporting.figures import RECOLOURED, SERIES
+from initlab.reporting.rebuild import rebuild
+from initlab.storage.folder import Sweep
 from sweeps import FAILED, MISSING, At, sweep
 
 ROOT = Path(__file__).resolve().parent.parent

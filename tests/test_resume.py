@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from faults import Killed, assert_equal, made, train
-from initlab import interrupts, module
-from initlab.interrupts import Interrupted
+from initlab.training import interrupts, module
+from initlab.training.interrupts import Interrupted
 
 
 @pytest.fixture(autouse=True)

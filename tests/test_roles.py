@@ -12,12 +12,12 @@ from torch import nn
 import initlab
 import initlab.archs
 from initlab import roles
-from initlab.apply import draw
 from initlab.config import typed
 from initlab.errors import Refused
 from initlab.fields import Field, Number
 from initlab.laws import Constant, Law, Normal, Weight
 from initlab.roles import Role
+from initlab.schemes.apply import draw
 from initlab.slots import slots
 from initlab.specs import ACTS, ARCHS, INITS
 from nets import small_arch, small_net

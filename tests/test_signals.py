@@ -13,12 +13,13 @@ import torch
 from torch import nn
 
 from conftest import small
-from initlab import command, events
-from initlab.module import StackModule
-from initlab.signals import signals
+from initlab import command
 from initlab.specs import ARCHS
-from initlab.step import step
-from initlab.train import fit
+from initlab.storage import events
+from initlab.training.module import StackModule
+from initlab.training.signals import signals
+from initlab.training.step import step
+from initlab.training.train import fit
 from nets import data_for, small_arch
 
 ROOT = Path(__file__).resolve().parent.parent

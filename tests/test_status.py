@@ -9,9 +9,9 @@ import pytest
 from scripts import status as script
 
 from faults import Killed, made, opened, train
-from initlab import module
 from initlab.errors import FolderInUse
-from initlab.status import status, words
+from initlab.training import module
+from initlab.views.status import status, words
 
 
 @pytest.fixture(scope="module")

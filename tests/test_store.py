@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from initlab import journal, plan, store
-from initlab.compose import Composer
-from initlab.curves import Series
 from initlab.errors import FolderInUse, Refused
-from initlab.folder import read
-from initlab.plan import Plan
-from initlab.store import Store
+from initlab.planning import plan
+from initlab.planning.compose import Composer
+from initlab.planning.plan import Plan
+from initlab.storage import journal, store
+from initlab.storage.folder import read
+from initlab.storage.store import Store
+from initlab.training.curves import Series
 
 ROOT = Path(__file__).resolve().parent.parent
 DESCRIBED = {"command": ["python", "train.py"], "created": "2026-01-31T12:00:00Z"}

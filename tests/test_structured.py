@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from initlab import initialize
 from initlab.laws import Constant, Weight
+from initlab.schemes.structured import CentreTap, Orthogonal
 from initlab.specs import INITS
-from initlab.structured import CentreTap, Orthogonal
 
 
 def weight(shape: tuple[int, ...], seed: int = 0, **more: Any) -> Weight:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from initlab import journal
-from initlab.journal import Record
-from initlab.tables import ranking, results
+from initlab.storage import journal
+from initlab.storage.journal import Record
+from initlab.views.tables import ranking, results
 
 
 def record(name: str, value: float | None, metric: str = "val/accuracy", direction: str = "max") -> Record:

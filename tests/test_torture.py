@@ -20,8 +20,8 @@ import pytest
 
 from faults import ROOT, TINY, assert_equal
 from forks import Child
-from initlab import journal
-from initlab.folder import read
+from initlab.storage import journal
+from initlab.storage.folder import read
 
 # In two stacks, saved after each epoch: 64 runs, some seconds long, and for the default suite 8.
 RUNS = ["-m", "act=relu,tanh", *TINY, "hydra.sweep.dir=s"]

@@ -15,7 +15,7 @@ import initlab.acts
 import initlab.archs
 from initlab import theory
 from initlab.datasets import load
-from initlab.probing import probe
+from initlab.measuring.probing import probe
 from initlab.specs import ACTS, ARCHS, DATASETS
 
 SEEDS, WIDTH, CONFIDENCE = 24, 192, 0.99

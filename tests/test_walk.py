@@ -15,7 +15,7 @@ from conftest import small
 from initlab import initialize
 from initlab.datasets import load
 from initlab.errors import Refused
-from initlab.module import StackModule
+from initlab.training.module import StackModule
 from initlab.walk import Signal, follow, steps
 
 NORMAL = Signal.normal(1.0)

@@ -11,20 +11,17 @@
 
 The way of a command, one direction, the disk in the middle:
 
-    compose, axes, product    overrides -> raw configs, as Hydra composes them
     registry, specs, rules    what can be named: fields, defaults, ranges (no torch)
-    config, plan              raw configs -> typed runs, keys, stacks, a folder (no torch)
+    planning, config          overrides -> typed runs, keys, stacks, a folder, as Hydra composes them (no torch)
     streams                   randomness, keyed by seed, purpose and name
-    gains, laws, inits, structured, adapt, acts, archs, datasets, optimizers, slots, walk, apply, initial
-    theory, tracing           what should happen to a signal, before any training
-    recording, probing        what happens to it in a net that is there; probes, advice
-    step, module, train       a stack of runs trained as one program
-    sweep, interrupts         all stacks, and what stops them
-    curves, events, store     what is written
-    tables, command           what is said
-    runs, series, cells       what lies there, as it is compared
-    stats, contrasts, speed   what can be said of it
-    frames                    the same for notebooks
+    schemes, laws, slots      a net -> its initial weights
+    acts, archs, datasets     what is trained, and on what
+    theory, measuring         what should happen to a signal, and what happens in a net that is there
+    training                  a stack of runs trained as one program
+    storage                   a sweep's folder, as it is written and read
+    analysis, stats           runs -> cells, compared, and what can be said of them
+    claiming                  what was declared beforehand, and the verdict
+    reporting, views          pages and figures; what a terminal and TensorBoard show
 """
 
 from __future__ import annotations
@@ -32,12 +29,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from initlab.analysis.frames import load
     from initlab.datasets import Rows
-    from initlab.frames import load
-    from initlab.initial import initialize
-    from initlab.probing import probe
+    from initlab.measuring.probing import probe
+    from initlab.measuring.tracing import trace
+    from initlab.schemes.initial import initialize
     from initlab.specs import ACTS, ARCHS, DATASETS, INITS
-    from initlab.tracing import trace
 
     register_init, register_act = INITS.register, ACTS.register
     register_arch, register_dataset = ARCHS.register, DATASETS.register
@@ -56,14 +53,20 @@ __all__ = [
 __version__ = "0.1.0"
 
 # Where the functions of a group join: they have to be there first, so that no name of ours looks free.
-_JOINED_BY = {"init": "apply", "act": "acts", "arch": "archs", "dataset": "datasets"}
+_JOINED_BY = {"init": "schemes.apply", "act": "acts", "arch": "archs", "dataset": "datasets"}
 
 
 def __getattr__(name: str) -> Any:
     """Each name on first use: a plan imports this package and must not pay for torch."""
     import importlib
 
-    homes = {"initialize": "initial", "trace": "tracing", "probe": "probing", "Rows": "datasets", "load": "frames"}
+    homes = {
+        "initialize": "schemes.initial",
+        "trace": "measuring.tracing",
+        "probe": "measuring.probing",
+        "Rows": "datasets",
+        "load": "analysis.frames",
+    }
     if name in homes:
         return getattr(importlib.import_module(f"initlab.{homes[name]}"), name)
     group = name.removeprefix("register_")

@@ -16,14 +16,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from initlab import disk, interrupts
 from initlab.errors import FolderInUse, Refused, printable
-from initlab.interrupts import Interrupted
+from initlab.storage import disk
+from initlab.training import interrupts
+from initlab.training.interrupts import Interrupted
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from initlab.plan import Plan
+    from initlab.planning.plan import Plan
 
 DISK_ERRORS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EIO),
@@ -82,7 +83,7 @@ def _main(root: Path, argv: list[str]) -> int:
         raise Refused("--resolve, --package: belong to --cfg job, which shows a config.")
 
     from initlab import plugins
-    from initlab.compose import Composer
+    from initlab.planning.compose import Composer
 
     args.overrides, modules = plugins.taken_out(args.overrides)
     plugins.load(modules)
@@ -120,8 +121,8 @@ def _information(root: Path, composer: Any, args: Namespace, argv: list[str]) ->
 
 
 def _train(root: Path, composer: Any, args: Namespace, argv: list[str]) -> int:
-    from initlab import growth
-    from initlab import plan as planning
+    from initlab.claiming import growth
+    from initlab.planning import plan as planning
 
     # torch's threads would wait for each other busily: beside another busy process that costs a small net a
     # hundredfold. OpenMP reads this when torch is loaded.
@@ -142,9 +143,9 @@ def _is_open(plan: Plan) -> bool:
     """Say whether the sweep's claim holds, if it has one; whether more seeds could tell."""
     if plan.claim is None or plan.options["dry_run"]:
         return False
-    from initlab import tables
-    from initlab.folder import read
-    from initlab.judging import judge
+    from initlab.claiming.judging import judge
+    from initlab.storage.folder import read
+    from initlab.views import tables
 
     found = judge(plan.claim, [read(plan.folder)])
     print(f"\n{tables.judgement(found)}", flush=True)
@@ -152,15 +153,16 @@ def _is_open(plan: Plan) -> bool:
 
 
 def _carry_out(root: Path, plan: Plan, argv: list[str]) -> int:
-    from initlab import store, tables
+    from initlab.storage import store
+    from initlab.views import tables
 
     store.check(plan)
     if plan.options["report"]:
-        from initlab import report
+        from initlab.reporting import report
 
         report.check()
     if any(run.config["init"]["rules"] or run.config["trainer"]["accelerator"] == "gpu" for run in plan.runs):
-        from initlab.train import check  # only the nets and the machine can tell
+        from initlab.training.train import check  # only the nets and the machine can tell
 
         check(plan)
     print(tables.summary(plan), flush=True)
@@ -168,7 +170,7 @@ def _carry_out(root: Path, plan: Plan, argv: list[str]) -> int:
         print(tables.dry_run(plan))
         return 0
     if store.finished(plan):
-        from initlab import hparams
+        from initlab.views import hparams
 
         store.write_roles(plan)
         store.write_table(plan.folder)  # a crash may have come between the last commit and these
@@ -183,16 +185,16 @@ def _carry_out(root: Path, plan: Plan, argv: list[str]) -> int:
 
 
 def _run(root: Path, plan: Plan, argv: list[str]) -> None:
-    from initlab import tables
-    from initlab.store import Store
+    from initlab.storage.store import Store
+    from initlab.views import tables
 
     def describe() -> dict[str, Any]:
-        from initlab.record import describe
+        from initlab.storage.record import describe
 
         return describe(root, argv)
 
     with Store.open(plan, describe) as store:  # a second starter is told before it waits for torch
-        from initlab import sweep
+        from initlab.training import sweep
 
         try:
             sweep.run(store)
@@ -202,7 +204,7 @@ def _run(root: Path, plan: Plan, argv: list[str]) -> None:
 
 
 def _exit_code(plan: Plan) -> int:
-    from initlab.folder import read
+    from initlab.storage.folder import read
 
     return 3 if any(record["status"] == "failed" for record in read(plan.folder).records) else 0
 

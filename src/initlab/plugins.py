@@ -41,9 +41,7 @@ def load(modules: Iterable[str]) -> list[str]:
     if named and (here := str(Path.cwd())) not in sys.path:  # the user named a module, and means this folder
         sys.path.append(here)
     if installed or named:
-        import initlab.apply
-        import initlab.archs
-        import initlab.datasets  # noqa: F401  all functions of ours join first, so that none of our names looks free
+        pass
     for name in (*installed, *named):
         try:
             importlib.import_module(name)

@@ -21,10 +21,10 @@ import numpy as np
 from initlab.config import UNKEYED, Config, checked, key, typed
 from initlab.datasets import fingerprint
 from initlab.errors import Refused
-from initlab.folder import Sweep, read
-from initlab.journal import Record
-from initlab.plan import Axis, Plan, Run, Stack, safe
+from initlab.planning.plan import Axis, Plan, Run, Stack, safe
 from initlab.specs import DATASETS, SWEEP
+from initlab.storage.folder import Sweep, read
+from initlab.storage.journal import Record
 
 IDENTICAL, CLOSE, DIFFERENT = "identical", "within tolerance", "different"
 TOLERANCE = {"float32": 1e-4, "float64": 1e-9}  # of a loss, relative above 1
@@ -94,8 +94,8 @@ def trained(plan: Plan, describe: Callable[[], Mapping[str, Any]], threads: int 
     """The plan's runs trained by the command's own path, on as many threads as then where the machine has them."""
     import torch
 
-    from initlab import sweep
-    from initlab.store import Store
+    from initlab.storage.store import Store
+    from initlab.training import sweep
 
     if threads:
         torch.set_num_threads(min(threads, torch.get_num_threads()))

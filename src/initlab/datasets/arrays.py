@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from initlab.datasets.parts import Rows, Task
 from initlab.errors import Refused
-from initlab.files import check_member, refusing
 from initlab.specs import DATASETS
+from initlab.storage.files import check_member, refusing
 
 Pair = tuple[NDArray[Any], NDArray[Any]]
 EXPECTED = "an .npz file (numpy.savez) of x and y (or x_train and y_train), and perhaps x_val, y_val, x_test, y_test"

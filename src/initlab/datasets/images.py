@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from initlab.datasets.parts import Rows
 from initlab.errors import Refused
-from initlab.files import check_claim, read, refusing
 from initlab.specs import DATASETS
+from initlab.storage.files import check_claim, read, refusing
 
 Bytes = NDArray[np.uint8]
 RECORD = 1 + 3 * 32 * 32

@@ -1,0 +1,1 @@
+"""Claims: what is declared before a run, and the verdict on it."""

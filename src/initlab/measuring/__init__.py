@@ -1,0 +1,1 @@
+"""The probe: what a net does before it is trained, and what theory says of it."""

@@ -1,0 +1,91 @@
+"""The probes of a command's runs: each run's net as training would start it.
+
+for run, found in of_plan(plan): print(found.verdict)
+keep(found, folder, run.name)         # probe.json, probe.svg, probe.png, events for TensorBoard
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from initlab.config import Config
+from initlab.datasets import Data, load
+from initlab.errors import Refused
+from initlab.measuring.advice import Advice, advise
+from initlab.measuring.findings import Probe, as_json
+from initlab.measuring.portrait import draw, scalars
+from initlab.measuring.probing import ROWS, probe
+from initlab.planning.plan import Plan, Run
+from initlab.storage import events
+from initlab.storage.disk import write
+from initlab.training.module import StackModule
+
+FILE_NAME = "probe.json"
+
+
+def of_plan(plan: Plan) -> Iterator[tuple[Run, Probe, Advice]]:
+    """Each run's probe, and which scheme its net should start from."""
+    for stack in plan.stacks:
+        data = load(stack.config["dataset"])
+        module = StackModule([run.config for run in stack.runs], data)
+        module.prepare()
+        advices: dict[int, Advice] = {}  # the runs of a stack have one net: what differs is the seed
+        for lane, run in enumerate(stack.runs):
+            if traceback := module.raised.get(lane):
+                raise Refused(f"{run.name}: {traceback.strip().splitlines()[-1]}")
+            net, seed = net_of(module, lane), run.config["init_seed"]
+            if seed not in advices:
+                advices[seed] = advise(net, batch(net, data), run.config["act"], seed)
+            yield run, of_net(net, run.config, data), advices[seed]
+
+
+def of_lane(module: StackModule, lane: int, full: bool) -> bytes:
+    """The content of probe.json of a prepared stack's run, before its first update."""
+    found = of_net(net_of(module, lane), module.configs[lane], module.data, full)
+    return json.dumps(as_json(found), indent=1).encode()
+
+
+def net_of(module: StackModule, lane: int) -> torch.nn.Module:
+    """A run's net, with its own tensors."""
+    net = copy.deepcopy(module.program.net)
+    tensors = {**module.state.params, **module.state.buffers}
+    net.load_state_dict({name: tensor[lane] for name, tensor in tensors.items()}, strict=False)
+    return net
+
+
+def of_net(net: torch.nn.Module, config: Config, data: Data, full: bool = True) -> Probe:
+    """The probe of a run's net on the first rows of its training part."""
+    scheme = {name: value for name, value in config["init"].items() if name != "name"}
+    return probe(net, batch(net, data), init=config["init"]["name"], act=config["act"], full=full, **scheme)
+
+
+def batch(net: torch.nn.Module, data: Data) -> tuple[Tensor, Tensor]:
+    """The first rows of the training part, as the net takes them."""
+    x, y = torch.tensor(data.train.x[:ROWS]), torch.tensor(data.train.y[:ROWS])
+    like = next(net.parameters())
+    x, y = (t.to(like.device, like.dtype if t.is_floating_point() else t.dtype) for t in (x, y))
+    return x, y
+
+
+def keep(found: Probe, advice: Advice, folder: Path, title: str) -> str | None:
+    """Write a probe into a folder; None, or why there is no figure."""
+    folder.mkdir(parents=True, exist_ok=True)
+    told = as_json(found) | {"advice": asdict(advice)}
+    write(folder / FILE_NAME, json.dumps(told, indent=1).encode())
+    for name, layers in scalars(found).items():
+        path = folder / name / events.FILE_NAME
+        path.parent.mkdir(exist_ok=True)
+        path.unlink(missing_ok=True)
+        events.append(path, [(i, 0.0, told) for i, told in enumerate(layers, 1)])
+    try:
+        draw(found, title, folder / "probe")
+    except ImportError as missing:
+        return f"no figure: {missing}. It is drawn with matplotlib: pip install 'initlab[report]'."
+    return None

@@ -1,0 +1,111 @@
+"""Where the numbers come from: the command, the code, the machine, the data, and how to run it all again.
+
+section(sweeps)                    # from sweep.json and the records; no path, host or clock of whoever reads it
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from initlab.reporting.document import Block, Code, Listing, Paragraph, Points, Section, Strong, Table
+from initlab.reporting.wording import count, joined
+from initlab.storage.folder import Sweep
+from initlab.storage.journal import Record
+
+ROWS, FIRST = 30, 10  # of the tables on the page; their csv have them all
+SHORT = 16  # digits of a hash that are enough to tell it
+ONLY_WHERE = ("hydra.sweep.dir=", "hydra.run.dir=")  # words that say where a sweep lies, not what it is
+
+
+def command(sweep: Sweep) -> str:
+    """The command as it was given, without the place of its results."""
+    words = sweep.description["command"]
+    return shlex.join(word for word in words if not word.startswith(ONLY_WHERE))
+
+
+def failures(sweeps: Sequence[Sweep]) -> Section:
+    """How the runs ended; each that diverged or failed with its reason."""
+    records = [record for sweep in sweeps for record in sweep.records]
+    planned = sum(len(sweep.description["runs"]) for sweep in sweeps)
+    counts = Counter(record["status"] for record in records)
+    ended = [f"{counts[status]} {status}" for status in ("done", "diverged", "failed") if counts[status]]
+    open_ = [f"{planned - len(records)} not ended yet"] if planned > len(records) else []
+    lead = f"Of {count(planned, 'run')}: {joined([*ended, *open_])}. "
+    odd = [record for status in ("failed", "diverged") for record in records if record["status"] == status]
+    if not odd:
+        return Section("failures", "Failures", [Paragraph(f"{lead}None diverged and none failed.")])
+    more = f" The first {ROWS}; all of them are in tables/failures.csv." if len(odd) > ROWS else ""
+    caption = f"Runs that did not end well, each with its reason.{more}"
+    rows = [[record["name"], record["status"], reason(record)] for record in odd[:ROWS]]
+    every = [
+        {"run": record["name"], "key": record["key"], "status": record["status"], "reason": reason(record)}
+        for record in odd
+    ]
+    worst = "A run that diverged counts as the worst and stays in every mean; one that failed is missing from it."
+    made = Table("failures", caption, ["run", "status", "reason"], rows, exact=every)
+    return Section("failures", "Failures", [Paragraph(lead + worst), made])
+
+
+def reason(record: Record) -> str:
+    if fell := record.get("diverged"):
+        return f"not finite at step {fell['step']}, first in {fell['first']}"
+    return str(record.get("error", ""))
+
+
+def section(sweeps: Sequence[Sweep]) -> Section:
+    """What made the numbers, sweep by sweep, and the runs with their keys."""
+    blocks: list[Block] = []
+    for i, sweep in enumerate(sweeps, 1):
+        blocks += [Paragraph(Strong(f"Sweep {i} of {len(sweeps)}"))] if len(sweeps) > 1 else []
+        blocks += _sweep(sweep)
+    records = [record for sweep in sweeps for record in sweep.records]
+    rows = [[r["name"], r["key"], str(r.get("initial_weights") or "–")[:SHORT]] for r in records[:FIRST]]
+    columns = ["run", "key", "status", "data", "initial_weights"]
+    every = [{column: r.get("name" if column == "run" else column) for column in columns} for r in records]
+    caption = "Each run with its key, a hash of all that decides its numbers, and that of its initial weights. "
+    caption += f"The first {FIRST} of {len(records)}; all" if len(records) > FIRST else "All"
+    caption += " of them in full are in tables/runs.csv."
+    runs = Table("runs", caption, ["run", "key", "initial weights"], rows, exact=every)
+    return Section("provenance", "Provenance", [*blocks, runs])
+
+
+def _sweep(sweep: Sweep) -> list[Block]:
+    held = sweep.description
+    git = held.get("git") or {}
+    commit, diff = git.get("commit"), git.get("diff") or ""
+    changes = "without changes" if not diff else f"with changes in {diff.count('diff --git')} files, below"
+    code = Paragraph("Code: ", Code(commit), f", {changes}.") if commit else Paragraph("Code: no git checkout.")
+    devices = sorted({str(r["device"]) for r in sweep.records if "device" in r})
+    seeds = [f"{name} {_values(values)}" for name, values in (held.get("seeds") or {}).items()]
+    data = sorted({str(run["data"]) for run in held["runs"] if run.get("data")})
+    points = [
+        Paragraph(f"Started {held.get('created', '?')}; plan ", Code(held["plan"][:SHORT]), "."),
+        code,
+        Paragraph(f"Versions: {_pairs(held.get('versions'))}."),
+        Paragraph(f"Machine: {_pairs(held.get('device'))}; trained on {', '.join(devices) or 'nothing yet'}."),
+        Paragraph(
+            f"Seeds: {'; '.join(seeds)}. All cells share them: the same batches, and weights from the same draws."
+        ),
+        Paragraph("Data (fingerprint): ", Code(", ".join(word[:SHORT] for word in data)), "."),
+    ]
+    if plugins := held.get("plugins"):
+        points.append(Paragraph("Plug-ins: ", Code(_pairs(plugins)), "."))
+    replay = Paragraph(
+        "To train it again from the record alone and compare: ", Code("python scripts/replay.py SWEEP_DIR"), "."
+    )
+    blocks: list[Block] = [Points([*points, replay]), Listing(command(sweep), "Run it again")]
+    if diff:
+        blocks.append(Listing(diff, "Changes to the commit", folded=True))
+    return blocks
+
+
+def _pairs(found: Any) -> str:
+    return ", ".join(f"{name} {value}" for name, value in (found or {}).items() if value is not None) or "not recorded"
+
+
+def _values(values: Iterable[Any]) -> str:
+    words = list(map(str, values))
+    return ", ".join(words) if len(words) <= 10 else f"{', '.join(words[:3])}, … {words[-1]} ({len(words)})"

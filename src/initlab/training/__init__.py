@@ -1,0 +1,1 @@
+"""A stack of runs trained as one program."""

@@ -13,6 +13,7 @@ from scipy import stats
 from initlab.analysis.cells import Cells, cells
 from initlab.analysis.contrasts import basins, effects, families, interplay
 from initlab.analysis.speed import speed
+from initlab.reporting.evidence import verdict
 from initlab.reporting.sections import table
 from initlab.stats import equivalence, holm
 from sweeps import FAILED, MISSING, sweep
@@ -92,6 +93,21 @@ def test_ranks_that_lean_against_the_means_show_nothing(tmp_path: Path) -> None:
     assert (a_and_c.better.label, a_and_c.worse.label) == ("init=a", "init=c")
     own = [1.0, 2 / 2**10, a_and_c.comparison.p]  # ten of ten seeds are better with b than with c
     assert [by_label["init=a"].p, by_label["init=c"].p, a_and_c.p] == pytest.approx(holm(own))
+
+
+def test_shared_seeds_that_lean_against_the_means_show_nothing(tmp_path: Path) -> None:
+    """On the five seeds that both have b is better each time; a's mean is greater by six on which b failed."""
+
+    def outcome(at: At) -> Any:
+        shared, shift = at["seed"] < 5, 0.002 * at["seed"]
+        if at["init"] == "a":
+            return 0.6 + shift if shared else 0.99
+        return 0.65 + 1.01 * shift if shared else FAILED
+
+    (pair,) = families(cells([sweep(tmp_path / "s", {"init": ["a", "b"], "seed": range(11)}, outcome)]))[0].against_best()
+    assert pair.better.label == "init=a" and pair.comparison.difference.value == pytest.approx(-0.05, abs=1e-3)
+    assert pair.comparison.p is not None and pair.comparison.p < 1e-6 and pair.p == 1.0
+    assert verdict(pair) == "no evidence"
 
 
 def test_cells_of_several_data_sets_are_not_compared(tmp_path: Path) -> None:

@@ -75,8 +75,8 @@ class Basin:
 class Family:
     """The cells of one scale, best first, and their pairs.
 
-    `adjusted` [C, C] are Holm's p values over all pairs, of a difference, and `same` [C, C] those of equivalence. Where
-    a pair is tested by ranks and these lean against the order of the means, its p is 1: nothing is shown.
+    `adjusted` [C, C] are Holm's p values over all pairs, of a difference, and `same` [C, C] those of equivalence. The
+    order is that of each cell's own mean; where what a pair is tested by leans against it, p is 1: nothing is shown.
     """
 
     name: str  # the metric, numbered where several data sets have it
@@ -120,10 +120,21 @@ def _family(name: str, scale: str, cells: tuple[Cell, ...]) -> Family:
     values = np.array([cell.values for cell in cells])
     adjusted, same = p_values(values), equivalences(values, np.array([_margin(cell) for cell in cells]))
     sign = 1.0 if cells[0].direction == "max" else -1.0
-    for i, j in combinations(range(len(cells)), 2):  # a divergence can decide the means, and the ranks say otherwise
-        if np.isinf(values[[i, j]]).any() and sign * signed_ranks(differences(values[i], values[j])) <= 0:
-            adjusted[i, j] = adjusted[j, i] = 1.0
+    whole = np.isfinite(values).all(axis=1)  # the mean difference of two such cells is that of their means
+    for i, j in combinations(range(len(cells)), 2):
+        if not (whole[i] and whole[j]) and sign * _lean(differences(values[i], values[j])) <= 0:
+            adjusted[i, j] = adjusted[j, i] = np.where(np.isnan(adjusted[i, j]), np.nan, 1.0)
     return Family(name, scale, cells[0].metric, cells[0].direction, cells, _corrected(adjusted), _corrected(same))
+
+
+def _lean(paired: Floats) -> float:
+    """Positive where differences [S] lean that way, by what they are tested by: their ranks if one is infinite.
+
+    A divergence can decide a cell's mean, and so can a seed that the other cell lacks.
+    """
+    if len(paired) == 0:
+        return 0.0
+    return float(paired.mean()) if np.isfinite(paired).all() else signed_ranks(paired)
 
 
 def _margin(better: Cell) -> float:

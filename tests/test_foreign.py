@@ -39,13 +39,13 @@ REFUSED: list[tuple[nn.Module, str]] = [
 @pytest.mark.parametrize(("net", "told"), REFUSED)
 def test_a_net_that_does_not_fit_is_refused(net: nn.Module, told: str) -> None:
     with pytest.raises(Refused, match=f"arch=theirs: {told}"):
-        _check_answer(net, "theirs", torch.randn(2, 5), 3)
+        _check_answer(net, "arch=theirs", torch.randn(2, 5), 3)
 
 
 def test_a_net_that_fits_passes() -> None:
     for net in (nn.Linear(5, 3), nn.Sequential(nn.Linear(5, 3), nn.Dropout(0.0)), nn.LSTM(5, 3, batch_first=True)):
         fits = Answer(lambda out, net=net: net(torch.zeros(2, 4, 5))[0]) if isinstance(net, nn.LSTM) else net
-        _check_answer(fits, "theirs", torch.randn(2, 5), 3)
+        _check_answer(fits, "arch=theirs", torch.randn(2, 5), 3)
 
 
 def test_roles_come_with_the_call() -> None:

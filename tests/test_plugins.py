@@ -88,6 +88,45 @@ def test_what_is_wrong_is_refused_before_training(own: Path, words: str, told: s
     assert not (own / "outputs").exists()
 
 
+NETS = """import initlab
+from torch import nn
+
+@initlab.register_arch("dropped")
+def dropped(features, outputs, act):
+    return nn.Sequential(nn.Linear(4, 8), act(), nn.Dropout(0.5), nn.Linear(8, outputs))
+
+@initlab.register_arch("wider")
+def wider(features, outputs, act):
+    return nn.Linear(4, outputs + 1)
+
+@initlab.register_arch("broken")
+def broken(features, outputs, act):
+    raise ValueError("not today")
+
+@initlab.register_act("noisy")
+class Noisy(nn.Module):
+    def forward(self, x):
+        return nn.functional.dropout(x)
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("arch=dropped", "arch=dropped: draws random numbers while it computes"),
+        ("arch=wider", r"arch=wider: gives \[2, 4\] for 2 rows"),
+        ("arch=broken", "arch=broken: cannot be built for this data. ValueError: not today"),
+        ("arch=mlp act=noisy", "arch=mlp with act=noisy: draws random numbers"),
+    ],
+)
+def test_a_net_is_checked_before_a_folder_is_made(tmp_path: Path, words: str, told: str) -> None:
+    """No rules and no GPU are asked for: that the code is the user's is reason enough."""
+    (tmp_path / "own.py").write_text(NETS)
+    done = run(tmp_path, "plugins=own", "dataset=iris", *words.split(), "trainer.max_steps=2")
+    assert done.returncode == 2 and re.search(told, done.stderr), done.stderr
+    assert "Traceback" not in done.stderr and not (tmp_path / "outputs").exists()
+
+
 def test_its_options_are_listed_and_shown(own: Path) -> None:
     dry = run(own, "-m", "plugins=[own]", "init=glob(min*),xavier", "sweep.dry_run=true", "init.scale=2")
     assert dry.returncode == 2 or "init=mine" in dry.stdout

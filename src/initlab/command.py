@@ -12,7 +12,7 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -161,8 +161,8 @@ def _carry_out(root: Path, plan: Plan, argv: list[str]) -> int:
         from initlab.reporting import report
 
         report.check()
-    if any(run.config["init"]["rules"] or run.config["trainer"]["accelerator"] == "gpu" for run in plan.runs):
-        from initlab.training.train import check  # only the nets and the machine can tell
+    if any(_needs_torch_to_check(run.config) for run in plan.runs):
+        from initlab.training.train import check
 
         check(plan)
     print(tables.summary(plan), flush=True)
@@ -182,6 +182,14 @@ def _carry_out(root: Path, plan: Plan, argv: list[str]) -> int:
     if plan.options["report"]:
         print(f"report:  {report.write([plan.folder])}")
     return _exit_code(plan)
+
+
+def _needs_torch_to_check(config: Mapping[str, Any]) -> bool:
+    """Whether only the net, which rules are matched against and code of the user's makes, or the machine can tell."""
+    from initlab.specs import GROUPS
+
+    own = any("plugin" in GROUPS[group][config[group]["name"]].facts for group in ("arch", "act", "init"))
+    return own or bool(config["init"]["rules"]) or config["trainer"]["accelerator"] == "gpu"
 
 
 def _run(root: Path, plan: Plan, argv: list[str]) -> None:

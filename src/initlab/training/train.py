@@ -17,13 +17,15 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from initlab.datasets import load
+from initlab.config import Config
+from initlab.datasets import Data, load
 from initlab.errors import Refused
 from initlab.measuring import probes
 from initlab.planning.plan import Plan, Run, Stack
 from initlab.schemes.apply import check as check_net
 from initlab.schemes.apply import unmatched
 from initlab.slots import slots
+from initlab.specs import ACTS
 from initlab.storage import disk, events
 from initlab.storage.journal import part_id
 from initlab.storage.store import Store
@@ -43,9 +45,10 @@ def check(plan: Plan) -> None:
                 "trainer.accelerator=gpu: this machine has none that torch can use. auto takes what is there."
             )
         data = load(stack.config["dataset"])
-        net = build_net(stack.config, data)
+        where = _whose(stack.config)
+        net = _built(stack.config, data, where)
         places, x = slots(net), torch.tensor(data.train.x[:ROWS])
-        _check_answer(net, stack.config["arch"]["name"], x[:2], data.outputs)
+        _check_answer(net, where, x[:2], data.outputs)
         checked: list[Any] = []
         for run in stack.runs:
             if run.config["init"] in checked:
@@ -59,22 +62,37 @@ def check(plan: Plan) -> None:
             check_net(net, run.config["init"], run.config["act"], x)
 
 
+def _whose(config: Config) -> str:
+    """The options that make a net, in words: its arch, and an act of the user's."""
+    own = f" with act={config['act']['name']}" if "plugin" in ACTS[config["act"]["name"]].facts else ""
+    return f"arch={config['arch']['name']}{own}"
+
+
+def _built(config: Config, data: Data, where: str) -> nn.Module:
+    try:
+        return build_net(config, data)
+    except Refused:
+        raise
+    except Exception as error:  # code of somebody else's raises what it likes
+        raise Refused(f"{where}: cannot be built for this data. {type(error).__name__}: {error}") from error
+
+
 @torch.no_grad()
-def _check_answer(net: nn.Module, arch: str, x: Tensor, outputs: int) -> None:
+def _check_answer(net: nn.Module, where: str, x: Tensor, outputs: int) -> None:
     """Raises Refused for a net that does not give [B, outputs], or [B, T, outputs], or that draws random numbers."""
     x = x.to(next(net.parameters()).dtype) if x.is_floating_point() else x
     wanted = f"a tensor [B, {outputs}]"
     try:
         out = net.eval()(x)
     except Exception as error:  # a net of somebody else's raises what it likes
-        raise Refused(f"arch={arch}: raises on two rows {list(x.shape)} of the data. {error}") from None
+        raise Refused(f"{where}: raises on two rows {list(x.shape)} of the data. {error}") from None
     if not isinstance(out, Tensor):
-        raise Refused(f"arch={arch}: gives a {type(out).__name__} and not {wanted}. Return the part that counts.")
+        raise Refused(f"{where}: gives a {type(out).__name__} and not {wanted}. Return the part that counts.")
     if out.dim() not in (2, 3) or (len(out), out.shape[-1]) != (len(x), outputs):
-        raise Refused(f"arch={arch}: gives {list(out.shape)} for {len(x)} rows, and not {wanted}.")
+        raise Refused(f"{where}: gives {list(out.shape)} for {len(x)} rows, and not {wanted}.")
     if "random operation" in (refusal(net, x) or ""):
         raise Refused(
-            f"arch={arch}: draws random numbers while it computes, as dropout does, from torch's own generator, so "
+            f"{where}: draws random numbers while it computes, as dropout does, from torch's own generator, so "
             "that a run could not be repeated. Set its probability to 0."
         )
 

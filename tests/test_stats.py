@@ -191,6 +191,13 @@ def test_an_effect_by_hand() -> None:
     assert scipy_stats.nct.cdf(t, 2, found.high * np.sqrt(3)) == pytest.approx(0.025, abs=1e-4)
 
 
+def test_two_seeds_have_no_effect_size() -> None:
+    """Its factor against bias is 0 there, whatever the difference; an interval without its value says nothing."""
+    for values, why in (([], "no runs"), ([0.1], "one seed"), ([0.1, 0.11], "two seeds")):
+        found = effect(np.array(values))
+        assert np.isnan(found.value) and found.low is None and found.high is None and found.method == why
+
+
 def test_which_is_better_follows_the_direction() -> None:
     a, b = [0.1, 0.2, 0.3], [0.4, 0.1, 0.3]
     assert compare(a, b, rng(), "max").superiority.value == 0.5

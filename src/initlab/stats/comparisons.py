@@ -47,14 +47,15 @@ def differences(a: ArrayLike, b: ArrayLike) -> Floats:
 def effect(paired: Floats) -> Estimate:
     """Hedges' g of differences [S]: their mean in standard deviations, with the exact interval (noncentral t).
 
-    Hedges 1981, Distribution theory for Glass's estimator of effect size.
+    None of fewer than three: what makes it unbiased is 0 at two. Hedges 1981, Distribution theory for Glass's estimator
+    of effect size.
     """
     n = len(paired)
-    if n < 2 or not np.isfinite(paired).all():
-        return Estimate(np.nan, None, None, n, "one seed" if n == 1 else "no runs" if n == 0 else "diverged")
+    if n < 3 or not np.isfinite(paired).all():
+        return Estimate(np.nan, None, None, n, ("no runs", "one seed", "two seeds")[n] if n < 3 else "diverged")
     if flat(paired):
         return Estimate(0.0 if paired[0] == 0 else np.nan, None, None, n, "no spread")
-    unbiased = np.exp(special.gammaln((n - 1) / 2) - special.gammaln((n - 2) / 2)) * np.sqrt(2 / (n - 1))  # 0 at n = 2
+    unbiased = np.exp(special.gammaln((n - 1) / 2) - special.gammaln((n - 2) / 2)) * np.sqrt(2 / (n - 1))
     t = float(paired.mean() / paired.std(ddof=1) * np.sqrt(n))
     low, high = special.nctdtrinc(n - 1, [(1 + LEVEL) / 2, (1 - LEVEL) / 2], t) / np.sqrt(n)
     return Estimate(float(unbiased * t / np.sqrt(n)), float(low), float(high), n, "noncentral t")

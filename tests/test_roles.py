@@ -121,6 +121,26 @@ def test_a_role_of_what_is_not_there_is_refused() -> None:
         Role("readuot")
 
 
+@pytest.mark.parametrize("place", [{"block": 3}, {"block": 4, "blocks": 4}, {"block": -1, "blocks": 4}])
+def test_a_block_is_one_of_blocks(place: dict[str, int]) -> None:
+    """Without their number tfixup would have none of layers to divide by."""
+    with pytest.raises(Refused, match="not allowed. A block needs blocks, how many there are, and counts from 0"):
+        Role("value", **place)
+
+
+@pytest.mark.parametrize(("place", "lacks"), [({"heads": 2}, "block"), ({"block": 0, "blocks": 2}, "heads")])
+def test_mimetic_needs_to_tell_attentions_apart(place: dict[str, int], lacks: str) -> None:
+    """Both factors of a product are of one draw, their block's: without it two attentions would have the same weights."""
+    kinds = {"q": "query", "k": "key", "v": "value", "o": "attention_output"}
+    model = nn.ModuleDict({f"{name}{i}": nn.Linear(4, 4) for i in range(2) for name in kinds})
+    given = {f"{name}{i}": Role(kind, **place) for i in range(2) for name, kind in kinds.items()}
+    with pytest.raises(Refused, match=f"init=mimetic: the role query of q0.weight does not say its {lacks}, by which"):
+        initlab.initialize(model, "mimetic", roles=given)
+    whole = {f"{name}{i}": Role(kind, i, 2, heads=2) for i in range(2) for name, kind in kinds.items()}
+    drawn = dict(initlab.initialize(model, "mimetic", roles=whole).named_parameters())
+    assert all(not torch.equal(drawn[f"{name}0.weight"], drawn[f"{name}1.weight"]) for name in kinds)
+
+
 def config(arch: dict[str, Any], init: dict[str, Any]) -> Any:
     raw = {"dataset": {"name": "gaussian"}, "act": {"name": "relu"}, "optimizer": {"name": "sgd"}}
     return typed(raw | {"arch": arch, "init": init})

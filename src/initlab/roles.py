@@ -47,7 +47,7 @@ class Role:
     a branch from 1, ``layers`` is their number (Fixup's m). ``gate`` is what a weight or a bias of a recurrent cell
     belongs to: input, forget, output, cell (LSTM), reset, update, new (GRU), state (a plain one); ``cell`` is a name
     that all gates of one cell share. ``heads`` is the number of an attention's heads. Raises Refused for a kind that
-    is none.
+    is none, and for a block that is none of ``blocks``.
     """
 
     kind: str
@@ -62,6 +62,11 @@ class Role:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise unknown("role", self.kind, KINDS, "kind of layer")
+        if self.block is not None and not 0 <= self.block < (self.blocks or 0):
+            raise Refused(
+                f"Role({self.kind!r}, block={self.block}, blocks={self.blocks}): not allowed. A block needs blocks, how "
+                "many there are, and counts from 0 to one below."
+            )
 
     @property
     def last(self) -> bool:

@@ -1,6 +1,7 @@
 """The schemes that ask for roles: fields, defaults, ranges, sources. Laws are in `branches.py` and `attention.py`.
 
-Facts, besides those of `init`: ``needs``, the roles without which a net is refused; ``decides``, the roles whose
+Facts, besides those of `init`: ``needs``, the roles without which a net is refused; ``asks``, the
+fields that these must have; ``decides``, the roles whose
 numbers, which are no weights, follow the scheme as well; ``base``, if it compares the net with one of its
 ``base_width`` and has learning rates for it.
 """
@@ -82,6 +83,7 @@ INITS.declare(
         "beta_vo": Field(0.4, Number(ge=0), "the negative identity in it"),
     },
     needs=("query", "key", "value", "attention_output"),
+    asks=("block", "heads"),  # what a product's factors share
     assumes="images in patches; for language the authors find other signs",
     libraries="none official",
 )

@@ -115,10 +115,11 @@ def test_data_dependent_gives_every_unit_mean_0_and_variance_1() -> None:
         torch.testing.assert_close(units.var(1), torch.ones(len(units), dtype=torch.float64), msg=name)
 
 
-def test_data_dependent_takes_transposed_convolutions() -> None:
-    model = nn.Sequential(OrderedDict(up=nn.ConvTranspose2d(3, 5, 2))).double()
+@pytest.mark.parametrize("layer", [nn.ConvTranspose2d(3, 6, 2), nn.ConvTranspose2d(3, 6, 2, groups=3)])
+def test_data_dependent_takes_transposed_convolutions(layer: nn.Module) -> None:
+    model = nn.Sequential(OrderedDict(up=layer)).double()
     out = outputs(initialize(model, "data_dependent", data=DATA), batch())["up"]
-    torch.testing.assert_close(out.movedim(1, 0).flatten(1).var(1), torch.ones(5, dtype=torch.float64))
+    torch.testing.assert_close(out.movedim(1, 0).flatten(1).var(1), torch.ones(6, dtype=torch.float64))
 
 
 def test_the_gradient_quotient_is_its_definition() -> None:

@@ -119,8 +119,7 @@ class UnitNormal:
             units = _output(net, layer, x).movedim(1 if isinstance(layer, _ConvNd) else -1, 0).flatten(1)
             std = units.std(1)
             std = std.where(std > 0, 1.0)  # a unit that gives one value stays as it is
-            rows = 1 if getattr(layer, "transposed", False) else 0
-            layer.weight.div_(std.view(*[1] * rows, -1, *[1] * (layer.weight.dim() - 1 - rows)))
+            layer.weight.div_(_along(layer, std))
             bias = f"{name.removesuffix('weight')}bias"
             if bias in free:
                 layer.bias.sub_(units.mean(1)).div_(std)
@@ -142,6 +141,15 @@ def data_dependent(weight: Weight) -> Law:
     Krahenbuhl et al. 2016, algorithm 1 (within-layer); Salimans & Kingma 2016, eq. 6.
     """
     return Adapted(scaled(weight, 1.0, "fan_in", "normal"), UnitNormal())
+
+
+def _along(layer: Any, units: Tensor) -> Tensor:
+    """A number of each unit [U], so that it meets its weights: [out, in, ...], or [in, out / groups, ...] transposed."""
+    taps = [1] * (layer.weight.dim() - 2)
+    if not getattr(layer, "transposed", False):
+        return units.view(-1, 1, *taps)
+    rows = units.view(layer.groups, -1).repeat_interleave(len(layer.weight) // layer.groups, dim=0)
+    return rows.view(*rows.shape, *taps)
 
 
 def _called(net: nn.Module, places: Sequence[Slot], x: Tensor) -> list[tuple[str, Any]]:

@@ -41,12 +41,15 @@ class MetaInit:
         start = _start(net, [place.name for place in places if place.part == "weight"])
         norms = torch.stack([w.norm() for w in start.values()])
         scales, velocity, quotients = torch.ones_like(norms), torch.zeros_like(norms), []
+        good = scales
         for t in range(self.steps):
             quotient = gradient_quotient(net, _scaled(net, start, scales.requires_grad_()), *batches(t))
             quotients.append(quotient.item())
-            if not math.isfinite(quotients[-1]):
+            good = scales if math.isfinite(quotients[-1]) else good
+            slope = _slope(quotient, scales)
+            if slope is None:
+                scales = good
                 break
-            (slope,) = torch.autograd.grad(quotient, scales)
             side = scales.detach().sign()
             velocity = self.momentum * velocity - self.lr * (side * slope).sign()
             # A norm that would fall below zero turns its weight around, as in the paper's code.
@@ -76,12 +79,15 @@ class GradInit:
         update, slots = adam(beta1=0.9, beta2=0.999, eps=1e-8)
         hyper = Hyper(torch.tensor(self.lr, dtype=torch.float64), None, None, None)
         kept, losses = tuple(torch.zeros_like(scales) for _ in range(slots(hyper))), []
+        good = scales
         for t in range(self.steps):
             objective, before = self._objective(net, _scaled(net, start, scales.requires_grad_()), batches, t)
             losses.append(before)
-            if not math.isfinite(objective.item()):
+            good = scales if math.isfinite(objective.item()) else good
+            slope = _slope(objective, scales)
+            if slope is None:
+                scales = good
                 break
-            (slope,) = torch.autograd.grad(objective, scales)
             scales, kept = update(scales.detach(), slope, kept, hyper, t + 1)
             scales = scales.clamp(min=self.least)
         return _told(net, start, scales, losses, "loss")
@@ -158,6 +164,14 @@ def _loss(net: nn.Module, params: Tensors, x: Tensor, y: Tensor) -> Tensor:
     with sdpa_kernel(SDPBackend.MATH):  # attention's other kernels have no second derivative
         out = functional_call(net, params, (x,))
     return loss(task, out.unsqueeze(0), y.unsqueeze(0)).squeeze(0)
+
+
+def _slope(objective: Tensor, scales: Tensor) -> Tensor | None:
+    """None where it, or what it is the slope of, is not finite: there is no way down from there."""
+    if not math.isfinite(objective.item()):
+        return None
+    (slope,) = torch.autograd.grad(objective, scales)
+    return slope if slope.isfinite().all() else None
 
 
 def _told(net: nn.Module, start: Tensors, scales: Tensor, course: list[float], what: str) -> Told:

@@ -189,6 +189,28 @@ def test_gradinit_first_brings_a_large_gradient_down() -> None:
     assert norm(initial(model, option, act, 0, DATA, LABELS)[0]) < before / 3
 
 
+class Cusp(nn.Module):
+    """Passes values on; from the sixth call on with a derivative, of the order above ``power``, that is not finite."""
+
+    def __init__(self, power: float) -> None:
+        super().__init__()
+        self.power, self.calls = power, 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return x + (0 * x).abs() ** self.power if self.calls > 5 else x
+
+
+@pytest.mark.parametrize(("power", "scheme"), [(2.5, {"name": "metainit"}), (1.5, {"name": "gradinit", "gamma": 1e-9})])
+def test_scales_stay_where_their_slope_is_lost(power: float, scheme: dict[str, Any]) -> None:
+    """The objective is finite and its slope is not: what was reached until then is kept, and no NaN enters a weight."""
+    act, model = ACTS.typed({"name": "relu"}), nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 4), Cusp(power))
+    x, y = torch.linspace(-1, 1, 80, dtype=torch.float64).view(20, 4), torch.arange(20) % 4
+    drawn, (told,) = initial(model, INITS.typed(scheme | {"steps": 20}), act, 0, x, y)
+    assert all(value.isfinite().all() for value in drawn.values())
+    assert all(math.isfinite(did["scale"]) and did["scale"] != 1 for did in told["tensors"].values())
+
+
 @pytest.mark.parametrize("name", ADAPTING)
 def test_rules_keep_layers_out(name: str) -> None:
     """A layer of another scheme is not touched, nor told of; a rule may be what looks at data."""

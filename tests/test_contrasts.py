@@ -104,7 +104,8 @@ def test_shared_seeds_that_lean_against_the_means_show_nothing(tmp_path: Path) -
             return 0.6 + shift if shared else 0.99
         return 0.65 + 1.01 * shift if shared else FAILED
 
-    (pair,) = families(cells([sweep(tmp_path / "s", {"init": ["a", "b"], "seed": range(11)}, outcome)]))[0].against_best()
+    made = sweep(tmp_path / "s", {"init": ["a", "b"], "seed": range(11)}, outcome)
+    (pair,) = families(cells([made]))[0].against_best()
     assert pair.better.label == "init=a" and pair.comparison.difference.value == pytest.approx(-0.05, abs=1e-3)
     assert pair.comparison.p is not None and pair.comparison.p < 1e-6 and pair.p == 1.0
     assert verdict(pair) == "no evidence"

@@ -124,13 +124,13 @@ def test_a_role_of_what_is_not_there_is_refused() -> None:
 @pytest.mark.parametrize("place", [{"block": 3}, {"block": 4, "blocks": 4}, {"block": -1, "blocks": 4}])
 def test_a_block_is_one_of_blocks(place: dict[str, int]) -> None:
     """Without their number tfixup would have none of layers to divide by."""
-    with pytest.raises(Refused, match="not allowed. A block needs blocks, how many there are, and counts from 0"):
+    with pytest.raises(Refused, match=r"not allowed\. A block needs blocks, how many there are, and counts from 0"):
         Role("value", **place)
 
 
 @pytest.mark.parametrize(("place", "lacks"), [({"heads": 2}, "block"), ({"block": 0, "blocks": 2}, "heads")])
 def test_mimetic_needs_to_tell_attentions_apart(place: dict[str, int], lacks: str) -> None:
-    """Both factors of a product are of one draw, their block's: without it two attentions would have the same weights."""
+    """Both factors of a product are of one draw, their block's: without it two attentions would have equal weights."""
     kinds = {"q": "query", "k": "key", "v": "value", "o": "attention_output"}
     model = nn.ModuleDict({f"{name}{i}": nn.Linear(4, 4) for i in range(2) for name in kinds})
     given = {f"{name}{i}": Role(kind, **place) for i in range(2) for name, kind in kinds.items()}

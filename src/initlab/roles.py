@@ -64,8 +64,8 @@ class Role:
             raise unknown("role", self.kind, KINDS, "kind of layer")
         if self.block is not None and not 0 <= self.block < (self.blocks or 0):
             raise Refused(
-                f"Role({self.kind!r}, block={self.block}, blocks={self.blocks}): not allowed. A block needs blocks, how "
-                "many there are, and counts from 0 to one below."
+                f"Role({self.kind!r}, block={self.block}, blocks={self.blocks}): not allowed. A block needs blocks, "
+                "how many there are, and counts from 0 to one below."
             )
 
     @property

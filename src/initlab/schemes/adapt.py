@@ -144,7 +144,7 @@ def data_dependent(weight: Weight) -> Law:
 
 
 def _along(layer: Any, units: Tensor) -> Tensor:
-    """A number of each unit [U], so that it meets its weights: [out, in, ...], or [in, out / groups, ...] transposed."""
+    """A number of each unit [U], as it meets its weights: [out, in, ...], transposed [in, out / groups, ...]."""
     taps = [1] * (layer.weight.dim() - 2)
     if not getattr(layer, "transposed", False):
         return units.view(-1, 1, *taps)

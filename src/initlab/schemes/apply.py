@@ -135,18 +135,19 @@ def check(model: nn.Module, option: Mapping[str, Any], act: Mapping[str, Any], x
 
 
 def check_roles(places: Iterable[Slot], option: Mapping[str, Any]) -> None:
-    """Raises Refused for a scheme that needs a role which no layer of the net has, or a field that such a role lacks."""
+    """Raises Refused for a scheme that needs a role which no layer has, or a field that such a role lacks."""
     places = list(places)
     had = words(place.role for place in places)
     for place in places:
         facts = INITS[(scheme := scheme_of(place, option))["name"]].facts
-        if place.role is not None and place.role.kind in facts.get("needs", ()):
-            if lacking := [field for field in facts.get("asks", ()) if getattr(place.role, field) is None]:
-                raise Refused(
-                    f"init={scheme['name']}: the role {place.role.kind} of {place.name} does not say its "
-                    f"{' and '.join(lacking)}, by which the scheme tells one attention from the other. Add them: "
-                    f"Role({place.role.kind!r}, block=0, blocks=8, heads=4)."
-                )
+        if place.role is None or place.role.kind not in facts.get("needs", ()):
+            continue
+        if lacking := [field for field in facts.get("asks", ()) if getattr(place.role, field) is None]:
+            raise Refused(
+                f"init={scheme['name']}: the role {place.role.kind} of {place.name} does not say its "
+                f"{' and '.join(lacking)}, by which the scheme tells one attention from the other. Add them: "
+                f"Role({place.role.kind!r}, block=0, blocks=8, heads=4)."
+            )
     for scheme in (option, *option["rules"]):
         for word in INITS[scheme["name"]].facts.get("needs", ()):
             if word not in had:

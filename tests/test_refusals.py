@@ -25,7 +25,10 @@ REFUSED: dict[str, tuple[str, ...]] = {
     "init=xaveir": ("init=xaveir: no init 'xaveir'", INITS, "Did you mean xavier?"),
     "-m init=xavier,xaveir": ("init=xaveir: no init 'xaveir'", INITS, "Did you mean xavier?"),
     "act=rellu": ("act=rellu", "Known: elu, erf, gelu, hardswish, hardtanh, identity", "Did you mean relu?"),
-    "dataset=imagenet": ("no dataset 'imagenet'", "Known: breast_cancer, cifar10, diabetes, digits, fashion_mnist,"),
+    "dataset=imagenet": (
+        "no dataset 'imagenet'",
+        "Known: adding, breast_cancer, cifar10, copy, diabetes, digits, fashion_mnist,",
+    ),
     "dataset=mnist": ("dataset=mnist: needs dataset.root=PATH", "train-images-idx3-ubyte", "https://"),
     "dataset=mnist dataset.test=0.2": ("dataset.test=0.2: not allowed. dataset.test takes null.",),
     "dataset=npz": ("dataset=npz: needs dataset.path=FILE", "x and y"),
@@ -38,7 +41,7 @@ REFUSED: dict[str, tuple[str, ...]] = {
     "init=": ("init=: no init ''", INITS),
     "init=3": ("init=3: no init '3'", INITS),
     "+init=xavier": ("+init=xavier", "Multiple values for init"),
-    "+experiment=nope": ("no experiment 'nope'", "Known: article_mymodel."),
+    "+experiment=nope": ("no experiment 'nope'", "article_mymodel, "),
     "experiment=article_mymodel": ("add it: +experiment=article_mymodel",),
     "foo=1": ("no field of the config 'foo'", "act, arch, dataset, init, init_seed, optimizer"),
     "seeds=1": ("seeds=1: no field of the config", "Did you mean seed?"),
@@ -210,7 +213,7 @@ def test_a_refusal_imports_nothing_heavy(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("asked", "shown"),
     [
-        ("--help", ("Configuration groups", "init: auto, constant, critical", "max_epochs: 20")),
+        ("--help", ("Configuration groups", "init: auto, chrono, constant, critical", "max_epochs: 20")),
         ("--cfg job init=xavier seed=3", ("seed: 3", "name: xavier")),
         ("--cfg job --package init", ("@package init", "name: kaiming")),
         ("--info defaults +experiment=article_mymodel", ("Defaults List", "experiment/article_mymodel")),

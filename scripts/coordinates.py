@@ -25,25 +25,24 @@ def main(words: list[str] | None = None) -> int:
     args = parser.parse_intermixed_args(words)
 
     from initlab import plugins
-    from initlab.errors import Refused
+    from initlab.command import answered
     from initlab.planning import plan
     from initlab.planning.compose import Composer
 
-    try:
+    def work() -> int:
         overrides, modules = plugins.taken_out([*args.overrides, f"arch.width={args.widths}", f"seed={args.seeds}"])
         plugins.load(modules)
         made = plan.make(Composer(ROOT / "conf", "config", None), overrides, True)
         from initlab.measuring.coordinates import check  # torch and Lightning, once the plan stands
 
         tables = list(check(made, args.steps))
-    except Refused as refusal:
-        print(f"refused: {' '.join(str(refusal).splitlines())}", file=sys.stderr)
-        return 2
-    flat = True
-    for table in tables:
-        flat &= table.flat(args.tolerance)
-        print(f"{table.words()}\n{'flat' if table.flat(args.tolerance) else 'not flat'}\n")
-    return 0 if flat else 1
+        flat = True
+        for table in tables:
+            flat &= table.flat(args.tolerance)
+            print(f"{table.words()}\n{'flat' if table.flat(args.tolerance) else 'not flat'}\n")
+        return 0 if flat else 1
+
+    return answered(work, words or sys.argv[1:])
 
 
 if __name__ == "__main__":

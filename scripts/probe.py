@@ -20,16 +20,15 @@ def main() -> int:
     parser.add_argument("overrides", nargs="*", help="as train.py takes them")
     args = parser.parse_intermixed_args()
 
-    from initlab.errors import Refused
+    from initlab.command import answered
     from initlab.measuring.probe_command import run
 
-    try:
+    def work() -> int:
         for words in run(ROOT, args.overrides, args.multirun):
             print(words, flush=True)
-    except Refused as refusal:
-        print(f"refused: {' '.join(str(refusal).splitlines())}", file=sys.stderr)
-        return 2
-    return 0
+        return 0
+
+    return answered(work, sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -12,20 +12,21 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
-from initlab.errors import Refused
+from initlab.command import answered
 from initlab.reporting.rebuild import rebuild
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path, metavar="SWEEP_DIR", help="a sweep's folder")
-    try:
-        for folder in parser.parse_args().folders:
+    folders = parser.parse_args().folders
+
+    def work() -> int:
+        for folder in folders:
             print(f"{folder}: {rebuild(folder)} runs")
-    except Refused as refusal:
-        print(f"refused: {refusal}", file=sys.stderr)
-        return 2
-    return 0
+        return 0
+
+    return answered(work, sys.argv[1:])
 
 
 if __name__ == "__main__":

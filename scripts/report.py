@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
-from initlab.errors import Refused
+from initlab.command import answered
 from initlab.reporting.report import write
 
 
@@ -23,12 +23,12 @@ def main() -> int:
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write; SWEEP_DIR/report by default")
     parser.add_argument("--metric", help="compare by this metric, such as loss, in place of the runs' own")
     args = parser.parse_args()
-    try:
+
+    def work() -> int:
         print(write(args.folders, args.out, args.metric))
-    except Refused as refusal:
-        print(f"refused: {refusal}", file=sys.stderr)
-        return 2
-    return 0
+        return 0
+
+    return answered(work, sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -13,20 +13,21 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
-from initlab.errors import Refused
+from initlab.command import answered
 from initlab.views.status import status, words
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dir", type=Path)
-    try:
-        found = status(parser.parse_args().dir)
-    except Refused as refusal:
-        print(f"refused: {refusal}", file=sys.stderr)
-        return 2
-    print(words(found))
-    return found.exit_code
+    folder = parser.parse_args().dir
+
+    def work() -> int:
+        found = status(folder)
+        print(words(found))
+        return found.exit_code
+
+    return answered(work, sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ def sweep(
         "created": "2026-01-01T00:00:00Z",
         "axes": [{"name": n, "role": named[n], "type": "", "values": list(values)} for n, values in axes.items()],
         "zips": [],
+        "stacks": [],
         "runs": [{"key": r["key"], "name": r["name"]} for r in records],
     }
     (folder / "curves").mkdir(parents=True)

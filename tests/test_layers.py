@@ -67,7 +67,7 @@ ORDER = [
     ["analysis.scores", "analysis.series", "claiming.claims"],
     ["analysis.cells", "claiming.readings"],
     ["analysis.contrasts", "analysis.speed", "analysis.frames", "analysis.bands", "claiming.judging"],
-    ["reporting.sections", "reporting.board", "reporting.provenance"],
+    ["reporting.sections", "reporting.board", "reporting.bundle", "reporting.provenance"],
     ["reporting.evidence", "reporting.tuning", "claiming.claimed", "reporting.before"],
     ["reporting.guide", "claiming.gallery"],
     ["reporting.report"],

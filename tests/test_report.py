@@ -26,8 +26,10 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 
 from initlab import command
 from initlab.analysis.bands import band
+from initlab.analysis.cells import cells
+from initlab.analysis.contrasts import families
 from initlab.errors import Refused
-from initlab.reporting import report
+from initlab.reporting import evidence, provenance, report
 from initlab.reporting.figures import RECOLOURED, SERIES
 from initlab.reporting.rebuild import rebuild
 from initlab.storage.folder import Sweep
@@ -163,7 +165,7 @@ def test_a_divergence_is_named_with_its_step(pages: dict[str, Path]) -> None:
 
 def test_every_table_and_figure_lies_beside_the_page(pages: dict[str, Path]) -> None:
     folder = pages["digits"].parent
-    assert {p.name for p in folder.iterdir()} == {"index.html", "report.md", "tables", "figures", "cells"}
+    assert {p.name for p in folder.iterdir()} == {"index.html", "report.md", "files.txt", "tables", "figures", "cells"}
     tables = {p.name for p in (folder / "tables").iterdir()}
     assert tables == {f"{Path(name).stem}.{kind}" for name in tables for kind in ("csv", "tex")}
     figures = {p.name for p in (folder / "figures").iterdir()}
@@ -222,7 +224,7 @@ AXES = {"init": ["xavier", "kaiming"], "act": ["relu", "tanh"], "seed": [0, 1, 2
 @pytest.mark.parametrize(
     ("outcome", "said"),
     [
-        (lambda at: FAILED, "Every run failed: there is no best test loss."),
+        (lambda at: FAILED, "Every run failed: no run ended, so that there is nothing to compare."),
         (lambda at: np.inf, "Every run diverged: there is no best test accuracy."),
         (
             lambda at: FAILED if (at["init"], at["act"]) != ("xavier", "tanh") else good(at),
@@ -240,6 +242,35 @@ AXES = {"init": ["xavier", "kaiming"], "act": ["relu", "tanh"], "seed": [0, 1, 2
 def test_a_sweep_that_went_wrong_has_a_report(tmp_path: Path, outcome: Any, said: str) -> None:
     sweep(tmp_path / "sweep", AXES, outcome)
     assert answer(tmp_path / "sweep") == said
+
+
+def test_a_cell_with_a_divergence_has_no_best_loss(tmp_path: Path) -> None:
+    """A run that diverged is infinitely bad, so that the best mean is infinite where each cell has one."""
+    made = sweep(tmp_path / "s", AXES, lambda at: np.inf if at["seed"] == 1 else good(at))
+    found = cells([made], "loss")
+    (said,) = evidence.answer(found, families(found))
+    assert str(said) == "In every cell a run ended without a finite test loss: there is no best."
+
+
+def test_runs_that_diverged_are_counted_over_crossed_seeds(tmp_path: Path) -> None:
+    axes = {"init": ["xavier", "kaiming"], "init_seed": [0, 1], "order_seed": [0, 1]}
+    found = cells([sweep(tmp_path / "s", axes, lambda at: FAILED if at["init_seed"] and at["order_seed"] else np.inf)])
+    (said,) = evidence.answer(found, families(found))
+    assert str(said) == "Every run diverged or failed: there is no best test accuracy."
+
+
+def test_an_unfinished_sweep_says_how_many_runs_have_ended(tmp_path: Path) -> None:
+    made = sweep(tmp_path / "s", {"init": ["xavier", "kaiming"], "seed": [0, 1]}, good)
+    part = Sweep(made.folder, made.description, made.records[:3])
+    assert report._facts(cells([part]), [part])[0] == "3 of 4 runs have ended"
+    assert report._facts(cells([made]), [made])[0] == "4 runs"
+
+
+def test_a_command_of_somebody_else_is_not_shown(tmp_path: Path) -> None:
+    made = sweep(tmp_path / "s", {"init": ["xavier"]}, lambda at: 0.5)
+    strange = Sweep(made.folder, made.description | {"command": ["sh", "-c", "rm -r precious"]}, made.records)
+    assert "precious" not in repr(provenance.section([strange])) and provenance.command(strange) is None
+    assert provenance.command(made) == "python train.py"
 
 
 def test_a_single_run_has_a_report(tmp_path: Path) -> None:
@@ -289,7 +320,7 @@ def hostile(tmp_path: Path) -> tuple[Path, Path]:
     for name, words in (("plain", [f"value{i}" for i in range(len(HOSTILE))]), ("hostile", HOSTILE)):
         made = sweep(tmp_path / name, {"init": words, "seed": [0, 1, 2]}, lambda at: FAILED if at["seed"] == 2 else 0.5)
         texts: dict[str, Any] = dict.fromkeys(("created", "plan"), "".join(words))
-        texts |= {"command": ["python", *words], "git": {"commit": words[0], "diff": "\n".join(words)}}
+        texts |= {"command": ["python", "train.py", *words], "git": {"commit": words[0], "diff": "\n".join(words)}}
         texts |= {"versions": dict(zip(words, words, strict=True)), "plugins": {words[0]: words[1]}}
         said = {"error": "".join(words), "device": words[2], "initial_weights": words[3]}
         records = [record | said for record in made.records]

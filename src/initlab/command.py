@@ -160,7 +160,7 @@ def _carry_out(root: Path, plan: Plan, argv: list[str]) -> int:
     if plan.options["report"]:
         from initlab.reporting import report
 
-        report.check()
+        report.check(plan.folder / "report")
     if any(_needs_torch_to_check(run.config) for run in plan.runs):
         from initlab.training.train import check
 

@@ -47,7 +47,7 @@ def planned(sweep: Sweep, out: Path, names: Sequence[str] = (), places: Mapping[
     ``places`` are where the user's data lie: {"path": "mine.npz"}. Raises Refused.
     """
     wanted = {record["key"] for record in sweep.records if not names or record["name"] in names}
-    stacks = [stack["keys"] for stack in sweep.description.get("stacks", []) if wanted & set(stack["keys"])]
+    stacks = [stack["keys"] for stack in sweep.description["stacks"] if wanted & set(stack["keys"])]
     lost = wanted - {key for keys in stacks for key in keys}
     if not wanted or lost:
         raise Refused(f"{sweep.folder}: {'has no result yet' if not wanted else 'is damaged: a run is in no stack'}.")

@@ -1,6 +1,6 @@
 """A report as TensorBoard shows it: a run a cell, the middle and the band of its seeds, and the figures as images.
 
-    write(report, {"val/loss": bands(found.cells, "val/loss")}, {"heat": png}, ended)
+    files({"val/loss": bands(found.cells, "val/loss")}, {"heat": png}, ended)      # name -> content
 
 Its CUSTOM SCALARS tab draws each cell as one line with its band, by the layout that is written here; TensorBoard itself
 can neither average runs nor band them. A view, made again with the report.
@@ -9,9 +9,7 @@ can neither average runs nor band them. A view, made again with the report.
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 import numpy as np
 from tensorboard.compat.proto.event_pb2 import Event
@@ -27,22 +25,22 @@ from initlab.storage import events
 Bands = Mapping[str, Mapping[str, Band]]  # metric -> cell -> band
 
 
-def write(report: Path, bands: Bands, images: Mapping[str, bytes], ended: float) -> None:
-    """Write each cell's bands below report/cells, and beside the figures the layout and the images (PNG).
+def files(bands: Bands, images: Mapping[str, bytes], ended: float) -> dict[str, bytes]:
+    """Each cell's bands, below cells/, and beside the figures the layout and the images (PNG).
 
     ``ended`` is the wall time of every point, in seconds since the epoch: the same report is the same bytes.
     """
-    shutil.rmtree(report / "cells", ignore_errors=True)
+    found: dict[str, bytes] = {}
     for i, cell in enumerate(dict.fromkeys(cell for by_cell in bands.values() for cell in by_cell)):
         safe = re.sub(r"[^A-Za-z0-9._=,+-]+", "-", cell.replace(", ", ","))[:100].strip(".-")
-        file = report / "cells" / (safe or f"cell-{i}") / events.FILE_NAME
-        if file.exists():  # two names, alike but for letters that no folder should have
-            file = report / "cells" / f"{safe}-{i}" / events.FILE_NAME
-        file.parent.mkdir(parents=True)
-        events.append(file, _points({metric: of[cell] for metric, of in bands.items() if cell in of}, ended))
+        name = f"cells/{safe or f'cell-{i}'}/{events.FILE_NAME}"
+        if name in found:  # two names, alike but for letters that no folder should have
+            name = f"cells/{safe}-{i}/{events.FILE_NAME}"
+        points = _points({metric: of[cell] for metric, of in bands.items() if cell in of}, ended)
+        found[name] = events.whole(points, ended)
     head = Event(wall_time=ended, file_version=events.VERSION)
     body = Event(wall_time=ended, summary=Summary(value=[_layout(bands), *_images(images)]))
-    (report / "figures" / events.FILE_NAME).write_bytes(events.framed([head, body]))
+    return found | {f"figures/{events.FILE_NAME}": events.framed([head, body])}
 
 
 def _points(by_metric: Mapping[str, Band], wall: float) -> list[events.Point]:

@@ -30,8 +30,13 @@ def answer(found: Cells, families: Sequence[Family]) -> list[Paragraph]:
 def _answer(found: Cells, family: Family) -> Paragraph:
     best, metric, seeds = family.cells[0], f"test {family.scale}", len(found.seeds)
     ended = [cell for cell in family.cells if cell.mean.n]
-    if all(cell.chosen.counts["diverged"] == cell.mean.n for cell in ended):
-        return Paragraph(f"Every run {'diverged' if ended else 'failed'}: there is no best {metric}.")
+    if not ended:
+        return Paragraph("Every run failed: no run ended, so that there is nothing to compare.")
+    if not any(cell.chosen.counts["done"] for cell in ended):
+        failed = " or failed" if any(cell.chosen.counts["failed"] for cell in family.cells) else ""
+        return Paragraph(f"Every run diverged{failed}: there is no best {metric}.")
+    if not np.isfinite(best.mean.value):  # what diverged counts as the worst
+        return Paragraph(f"In every cell a run ended without a finite {metric}: there is no best.")
     if not best.at:
         return Paragraph(f"The {metric} is ", Strong(spoken(best.mean)), f", over {count(best.mean.n, 'seed')}.")
     words = [Strong(where(best)), f" has the best {metric}: {spoken(best.mean)}, over {count(best.mean.n, 'seed')}"]

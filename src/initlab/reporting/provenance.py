@@ -20,10 +20,10 @@ SHORT = 16  # digits of a hash that are enough to tell it
 ONLY_WHERE = ("hydra.sweep.dir=", "hydra.run.dir=")  # words that say where a sweep lies, not what it is
 
 
-def command(sweep: Sweep) -> str:
-    """The command as it was given, without the place of its results."""
-    words = sweep.description["command"]
-    return shlex.join(word for word in words if not word.startswith(ONLY_WHERE))
+def command(sweep: Sweep) -> str | None:
+    """The command as it was given, without the place of its results; None where it is none of ours."""
+    words = sweep.command
+    return shlex.join(word for word in words if not word.startswith(ONLY_WHERE)) if words else None
 
 
 def failures(sweeps: Sequence[Sweep]) -> Section:
@@ -96,7 +96,9 @@ def _sweep(sweep: Sweep) -> list[Block]:
     replay = Paragraph(
         "To train it again from the record alone and compare: ", Code("python scripts/replay.py SWEEP_DIR"), "."
     )
-    blocks: list[Block] = [Points([*points, replay]), Listing(command(sweep), "Run it again")]
+    words = command(sweep)
+    again = Listing(words, "Run it again") if words else Paragraph("The recorded command does not call train.py.")
+    blocks: list[Block] = [Points([*points, replay]), again]
     if diff:
         blocks.append(Listing(diff, "Changes to the commit", folded=True))
     return blocks

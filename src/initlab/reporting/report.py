@@ -8,9 +8,8 @@ and machine, gives what the first gave.
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from initlab.analysis.contrasts import families
 from initlab.analysis.speed import speed
 from initlab.claiming import claimed
 from initlab.errors import Refused
-from initlab.reporting import board, provenance, sections, tuning
+from initlab.reporting import board, bundle, provenance, sections, tuning
 from initlab.reporting.before import before
 from initlab.reporting.document import Document, Listing, Section
 from initlab.reporting.evidence import answer, comparisons, effects
@@ -36,38 +35,37 @@ def write(folders: Sequence[Path], into: Path | None = None, metric: str | None 
     """Build the report of the sweeps in these folders; returns the page.
 
     ``into`` is the folder's own report/ by default, and has to be given for several. Raises Refused for what is no
-    sweep's folder, has no result, or cannot be put together, and where a package for reports is missing.
+    sweep's folder, has no result, or cannot be put together, and as `check` does.
     """
-    check()
     if into is None and len(folders) != 1:
         raise Refused(f"{len(folders)} sweeps: say with --out in which folder their report is to be.")
-    return publish([read(folder) for folder in folders], into or folders[0] / "report", metric)
+    into = into or folders[0] / "report"
+    check(into)
+    return publish([read(folder) for folder in folders], into, metric)
 
 
 def publish(sweeps: Sequence[Sweep], into: Path, metric: str | None = None) -> Path:
-    """Write the report's files; what an earlier one left is replaced."""
+    """Write the report's files; those of an earlier one are replaced."""
     found = cells(sweeps, metric)
     document = made(sweeps, found)
-    tables = {f"{t.name}.csv": csv_of(t) for t in document.tables()} | {
-        f"{t.name}.tex": tex_of(t) for t in document.tables()
-    }
-    figures = {f"{f.name}.svg": f.svg.encode() for f in document.figures()} | {
-        f"{f.name}.pdf": f.pdf for f in document.figures()
-    }
-    _fill(into / "tables", {name: text.encode() for name, text in tables.items()})
-    _fill(into / "figures", figures)
-    (into / "report.md").write_text(markdown(document), encoding="utf-8")
-    (into / "index.html").write_text(page(document), encoding="utf-8")
+    files: dict[str, bytes] = {}
+    for table in document.tables():
+        files |= {f"tables/{table.name}.{kind}": of(table).encode() for kind, of in (("csv", csv_of), ("tex", tex_of))}
+    for figure in document.figures():
+        files |= {f"figures/{figure.name}.svg": figure.svg.encode(), f"figures/{figure.name}.pdf": figure.pdf}
     measured = {name: by_cell for name in _measured(found) if (by_cell := bands(found.cells, name))}
     ended = max(record.get("ended", 0.0) for sweep in sweeps for record in sweep.records)
-    board.write(into, measured, {figure.name: figure.png for figure in document.figures()}, ended)
+    files |= board.files(measured, {figure.name: figure.png for figure in document.figures()}, ended)
+    bundle.replace(into, files | {"report.md": markdown(document).encode(), "index.html": page(document).encode()})
     return into / "index.html"
 
 
-def check() -> None:
-    """Raises Refused where a package that only reports need is missing."""
+def check(into: Path | None = None) -> None:
+    """Raises Refused where a package that only reports need is missing, or ``into`` holds what no report wrote."""
     if missing := [name for name in ("jinja2", "matplotlib") if find_spec(name) is None]:
         raise Refused(f"a report needs {joined(missing)}: pip install 'initlab[report]'.")
+    if into is not None:
+        bundle.check(into)
 
 
 def made(sweeps: Sequence[Sweep], found: Cells) -> Document:
@@ -83,7 +81,7 @@ def made(sweeps: Sequence[Sweep], found: Cells) -> Document:
             changed = bool(sweeps[0].description.get("claim_changed"))
             parts.insert(0, claimed.section(claim, "claim", changed))
     parts += [guide(compared, fixed), before(found), provenance.failures(sweeps), provenance.section(sweeps)]
-    commands = [Listing(provenance.command(sweep)) for sweep in sweeps]
+    commands = [Listing(words) for sweep in sweeps if (words := provenance.command(sweep))]
     question = claim.claim.question if claim else _question(found, fixed)
     said = [claimed.sentence(claim)] if claim else answer(found, compared)
     return Document(question, commands, said, _facts(found, sweeps), [p for p in parts if p])
@@ -97,7 +95,7 @@ def _fixed(sweeps: Sequence[Sweep]) -> dict[str, Any]:
 
 def _question(found: Cells, fixed: dict[str, Any]) -> str:
     names = [axis.name for axis in sections.axes_of(found, "scientific")]
-    metric = sections.metric_of(found)
+    metric = sections.metric_of(found) if any(cell.mean.n for cell in found.cells) else "test metric"
     where = " and ".join(
         f"{word} {fixed[group]}" for group, word in (("arch", "with"), ("dataset", "on")) if group not in names
     )
@@ -109,7 +107,9 @@ def _question(found: Cells, fixed: dict[str, Any]) -> str:
 
 def _facts(found: Cells, sweeps: Sequence[Sweep]) -> list[str]:
     counts = Counter(record["status"] for sweep in sweeps for record in sweep.records)
-    whole = [count(sum(counts.values()), "run"), count(len(found.cells), "cell"), count(len(found.seeds), "seed")]
+    ended, planned = sum(counts.values()), sum(len(sweep.description["runs"]) for sweep in sweeps)
+    runs = count(ended, "run") if ended == planned else f"{ended} of {count(planned, 'run')} have ended"
+    whole = [runs, count(len(found.cells), "cell"), count(len(found.seeds), "seed")]
     tuned = [f"{count(len(a.values), 'value')} of {a.name}" for a in sections.axes_of(found, "nuisance")]
     return [*whole, *tuned, *(f"{counts[status]} {status}" for status in ("diverged", "failed") if counts[status])]
 
@@ -117,11 +117,3 @@ def _facts(found: Cells, sweeps: Sequence[Sweep]) -> list[str]:
 def _measured(found: Cells) -> list[str]:
     """The metrics that are measured during training."""
     return ["train/loss", *dict.fromkeys(f"val/{name}" for name in ("loss", *(cell.metric for cell in found.cells)))]
-
-
-def _fill(folder: Path, files: Mapping[str, bytes]) -> None:
-    """A folder with these files and no others."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    for name, content in files.items():
-        (folder / name).write_bytes(content)

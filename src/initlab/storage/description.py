@@ -81,7 +81,7 @@ def restacked(path: Path, held: Mapping[str, Any], plan: Plan) -> Plan:
     Raises Refused where the file does not say which runs it has, or which of them train together.
     """
     runs = {run.key: run for run in plan.runs}
-    keys = [stack["keys"] for stack in held.get("stacks", [])]
+    keys = [stack["keys"] for stack in held["stacks"]]
     known = {run["key"] for run in held["runs"]}
     whole = plan_id((run["key"], run["name"]) for run in held["runs"]) == held["plan"]
     if not whole or sorted(key for some in keys for key in some) != sorted(known) or not known <= runs.keys():

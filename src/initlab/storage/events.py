@@ -54,12 +54,15 @@ def append(path: Path, points: Iterable[Point], anew: bool = False) -> None:
     for (before, _, _), (step, _, _) in pairwise(points):
         if step <= before:
             raise ValueError(f"{path}: step {step} after step {before}; steps have to increase")
-    body = framed(_event(*point) for point in points)
     if not anew and path.exists() and path.stat().st_size:
-        disk.append(path, body)
-        return
-    started = points[0][1] if points else time.time()
-    disk.write(path, framed([Event(wall_time=started, file_version=VERSION)]) + body)
+        disk.append(path, framed(_event(*point) for point in points))
+    else:
+        disk.write(path, whole(points, points[0][1] if points else time.time()))
+
+
+def whole(points: Iterable[Point], started: float) -> bytes:
+    """A file of these points; ``started`` is the wall time of its head."""
+    return framed([Event(wall_time=started, file_version=VERSION), *(_event(*point) for point in points)])
 
 
 def read(path: Path) -> dict[str, list[tuple[int, float]]]:

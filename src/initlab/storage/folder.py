@@ -69,6 +69,12 @@ class Sweep:
             found[metric] = Series(steps, samples, times, values[rows])
         return found
 
+    @property
+    def command(self) -> list[str] | None:
+        """The command that made it, to be shown and pasted; None where it does not call train.py, as nobody checked."""
+        words: list[str] = self.description["command"]
+        return words if words[:2] == ["python", "train.py"] else None
+
     def config(self, run: Mapping[str, Any]) -> dict[str, Any]:
         """The complete config of a run of the description, or of a record. Raises Refused for what Hydra acts on."""
         file = f"{run.get('folder', 'runs/' + run['name'])}/config.yaml"
@@ -105,7 +111,7 @@ def description_of(folder: Path) -> dict[str, Any] | None:
         description: dict[str, Any] = received.from_json(text, where, verbatim=("diff",))
         conform(description, DESCRIPTION, where)
         runs = {run["key"] for run in description["runs"]}
-        if not runs.issuperset(key for stack in description.get("stacks", []) for key in stack["keys"]):
+        if not runs.issuperset(key for stack in description["stacks"] for key in stack["keys"]):
             raise Refused(f"{where}: its stacks have runs that it does not list.")
     except Refused as refusal:
         raise Refused(f"{refusal} It is not a sweep's description, or damaged. Choose another folder.") from None

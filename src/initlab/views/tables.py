@@ -79,10 +79,11 @@ def results(folder: Path) -> str:
     if order:
         lines += ["", f"Metrics are those at the last step, ordered by {order}; results.csv has the best as well."]
     lines += ["", *_odd(ranked, folder)]
-    program = shlex.join([_program("python"), *sweep.description["command"][1:]])
-    retry = program.replace(" sweep.fresh=true", "").replace(" sweep.retry=failed", "") + " sweep.retry=failed"
     lines += [f"results: {folder}", f"next:    {view(folder)}"]
-    return "\n".join([*lines, f"failed:  {retry}"] if any(r["status"] == "failed" for r in ranked) else lines)
+    if sweep.command and any(r["status"] == "failed" for r in ranked):
+        words = [word for word in sweep.command[1:] if word not in ("sweep.fresh=true", "sweep.retry=failed")]
+        lines.append(f"failed:  {shlex.join([_program('python'), *words, 'sweep.retry=failed'])}")
+    return "\n".join(lines)
 
 
 def judgement(found: Judgement) -> str:

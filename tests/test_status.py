@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import shutil
 from pathlib import Path
 
@@ -65,6 +67,29 @@ def test_looking_does_not_disturb_who_trains(stopped: Path, tmp_path: Path) -> N
         shutil.copytree(tmp_path / "s", tmp_path / "copy")
         assert status(tmp_path / "copy").holder is None
     assert status(tmp_path / "s").holder is None
+
+
+def test_a_lock_that_is_a_link_is_not_followed(stopped: Path, tmp_path: Path) -> None:
+    """Also where somebody holds what it points at, and what a holder wrote comes without its control characters."""
+    shutil.copytree(stopped, tmp_path / "s")
+    (tmp_path / "secret").write_text("mine")
+    with open(tmp_path / "secret") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        (tmp_path / "s" / "lock").unlink()
+        (tmp_path / "s" / "lock").symlink_to(tmp_path / "secret")
+        assert status(tmp_path / "s").holder is None
+    (tmp_path / "s" / "lock").unlink()
+    (tmp_path / "s" / "lock").write_text("process 1\x1b[2J")
+    with open(tmp_path / "s" / "lock") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert status(tmp_path / "s").holder == "process 1\\x1b[2J"
+
+
+def test_a_command_of_somebody_else_is_not_shown(stopped: Path, tmp_path: Path) -> None:
+    shutil.copytree(stopped, tmp_path / "s")
+    described = json.loads((tmp_path / "s" / "sweep.json").read_text())
+    (tmp_path / "s" / "sweep.json").write_text(json.dumps(described | {"command": ["rm", "-r", "precious"]}))
+    assert words(status(tmp_path / "s")).endswith("\nto go on: the recorded command does not call train.py")
 
 
 def test_the_script_answers_with_its_exit_code(

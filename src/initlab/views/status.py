@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from initlab.storage import journal
+from initlab.errors import printable
+from initlab.storage import journal, received
 from initlab.storage.folder import Sweep, read
 from initlab.views.tables import ODD_ROWS, reason
 
 STATES = ("done", "diverged", "failed", "running", "stopped", "pending")
+
+MOST_LOCK = 400  # bytes: a process and a host
 
 
 @dataclass(frozen=True)
@@ -44,13 +47,13 @@ class Status:
 def status(folder: Path) -> Status:
     """Raises Refused if the folder is no sweep's, or its journal is damaged."""
     sweep, open_parts = read(folder), journal.checkpoints(folder / "journal")
-    holder = held_by(folder / "lock")
+    holder = held_by(folder)
     states: dict[str, list[str]] = {state: [] for state in STATES}
     for record in sweep.records:
         states[record["status"]].append(record["name"])
     names = {run["key"]: run["name"] for run in sweep.description["runs"]}
     ended, checkpoints = {record["key"] for record in sweep.records}, []
-    for stack in sweep.description.get("stacks", []):
+    for stack in sweep.description["stacks"]:
         left = [key for key in stack["keys"] if key not in ended]
         begun = any((folder / "runs" / names[key]).exists() for key in left)
         states["pending" if not begun else "running" if holder else "stopped"] += [names[key] for key in left]
@@ -73,22 +76,24 @@ def words(found: Status) -> str:
         lines += [f"{record['name']} {state}{reason(record)}" for record in odd[:ODD_ROWS]]
         lines += [f"... {len(odd) - ODD_ROWS} more {state}"] if len(odd) > ODD_ROWS else []
     if found.exit_code == 1:
-        lines.append(f"to go on: {shlex.join(found.sweep.description['command'])}")
+        command = found.sweep.command
+        lines.append(f"to go on: {shlex.join(command) if command else 'the recorded command does not call train.py'}")
     return "\n".join(lines)
 
 
-def held_by(lock: Path) -> str | None:
-    """Who holds a lock, by the kernel's list of locks: to try it would be in a starter's way. None where there is none.
+def held_by(folder: Path) -> str | None:
+    """Who holds a folder's lock, by the kernel's list: to try it would be in a starter's way. None: nobody does.
 
     A process of another machine or container is not in this list.
     """
-    listed = Path("/proc/locks")
-    if not lock.exists() or not listed.exists():
+    lock, listed = folder / "lock", Path("/proc/locks")
+    if not os.path.lexists(lock) or not listed.exists():
         return None
-    found = lock.stat()
+    found = lock.lstat()  # of a link itself: nobody holds that
     place = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
     for line in listed.read_text().splitlines():
         fields = line.split()  # "1: FLOCK  ADVISORY  WRITE 24347 fe:00:2182920 0 EOF"
         if fields[1] == "FLOCK" and place in fields:
-            return lock.read_text().strip() or f"process {fields[4]}"
+            said = received.content(folder, "lock", MOST_LOCK).decode(errors="replace")
+            return printable(said.strip()) or f"process {fields[4]}"
     return None

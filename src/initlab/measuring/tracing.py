@@ -91,7 +91,8 @@ def _ops(model: nn.Module, data: Tensor, act: Mapping[str, Any], laws: _Laws) ->
             queries, keys = place[attention.query], place[attention.key]
             op = theory.Attend(queries, keys, attention.positions, attention.temperature)
         else:
-            source = place[node.of[0]] if node.of else None
+            taken = _signals(node, nodes)
+            source = place[taken[0]] if taken else None
             op = _op(node, nodes, place, act if isinstance(node.what, kind) else None, laws)
         if op is not None:
             if source is not None and source != count - 1:
@@ -122,8 +123,18 @@ def _ancestors(nodes: Sequence[Node], last: int) -> set[int]:
     while pending:
         if (i := pending.pop()) not in found:
             found.add(i)
-            pending += nodes[i].of
+            pending += _signals(nodes[i], nodes)
     return found
+
+
+def _token(node: Node, nodes: Sequence[Node]) -> str | None:
+    """The parameter that a call puts before the positions of a signal; None where it does no such thing."""
+    return viewed(nodes[node.of[0]], nodes) if node.function == "cat" and len(node.of) == 2 else None
+
+
+def _signals(node: Node, nodes: Sequence[Node]) -> tuple[int, ...]:
+    """The calls whose signals a call takes: a class token is none, but a parameter beside them."""
+    return node.of[1:] if _token(node, nodes) else node.of
 
 
 def _op(
@@ -140,7 +151,7 @@ def _op(
         return _module(node)
     if node.function in VIEWS and len(node.of) == 1:
         return None
-    if node.function == "cat" and len(node.of) == 2 and (token := viewed(nodes[node.of[0]], nodes)) is not None:
+    if (token := _token(node, nodes)) is not None:
         return theory.Token(laws.square(token), node.shapes[1][-2])
     if node.function in CURVES and not node.numbers and node.function in ACTS:
         return theory.Act(ACTS.typed({"name": node.function}))
@@ -184,7 +195,9 @@ class _Laws:
 
     def __init__(self, model: nn.Module, option: Mapping[str, Any], act: Mapping[str, Any], data: Tensor) -> None:
         self.places = {place.name: place for place in slots(model)}
-        self.values = dict(model.named_parameters())
+        self.values = dict(model.named_parameters(remove_duplicate=False))
+        first = {id(p): name for name, p in model.named_parameters()}
+        self.first = {name: first[id(p)] for name, p in self.values.items()}  # of a tied weight, the place's name
         self.option, self.act = option, act
         self.received = signals(model, option, act, data)
 
@@ -199,7 +212,9 @@ class _Laws:
         return of.mean**2 + of.std**2
 
     def dense(self, node: Node, name: str) -> theory.Op:
-        place, layer = self.places.get(name), name.removesuffix(".weight")
+        layer, of = name.removesuffix(".weight"), name.rpartition(".")[0]
+        name = self.first.get(name, name)
+        place = self.places.get(name)
         if place is None or place.layer not in ("linear", "conv", "other"):
             what = type(node.what).__name__ if isinstance(node.what, nn.Module) else node.function
             return theory.Beyond(f"{layer}: theory has no law for {what}")
@@ -210,7 +225,8 @@ class _Laws:
             return theory.Beyond(f"{name}: init={scheme.name} compares it with a base width, which theory is not told")
         if weights.mean != 0:
             return theory.Beyond(f"{name}: theory follows weights of mean 0, and theirs is {weights.mean:.4g}")
-        bias = next((b for b in self.places.values() if b.weight == name and b.part == "bias"), None)
+        biases = [b for b in self.places.values() if b.weight == name and b.part == "bias"]
+        bias = next((b for b in biases if b.name.rpartition(".")[0] == of), None)  # tied weights may have one each
         return theory.Dense(
             layer,
             place.fan_in,

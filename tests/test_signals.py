@@ -16,6 +16,7 @@ from conftest import small
 from initlab import command
 from initlab.specs import ARCHS
 from initlab.storage import events
+from initlab.training.curves import Series
 from initlab.training.module import StackModule
 from initlab.training.signals import signals
 from initlab.training.step import step
@@ -120,3 +121,17 @@ def test_one_module_for_several_sizes() -> None:
     state = module.state._replace(params=params, buffers={})
     found = signals(replace(module.program, net=net), state, state, *module._batch(0))
     assert found["signal/dead/act"].shape == (2,) and not found["signal/update/second"].any()
+
+
+def test_an_update_of_weights_at_zero_is_a_number() -> None:
+    """Over the greater of the two norms; where both are 0 there is none, and the events leave it out."""
+    module = ready(small_arch("mlp"))
+    before = module.state._replace(params={n: p.clone() for n, p in module.state.params.items()})
+    before.params["fc2.weight"].zero_()
+    after = before._replace(params={n: p.clone() for n, p in before.params.items()})
+    after.params["fc2.weight"][0] = 1.0
+    found = signals(module.program, before, after, *module._batch(0))["signal/update/fc2"]
+    assert found[0] == 1 and found[1].isnan()
+    series = Series(np.array([1]), np.array([8]), np.array([0.0]), np.array([[1.0], [np.nan]]))
+    assert events.of_run({"signal/update/fc2": series}, 0) == [(1, 0.0, {"signal/update/fc2": 1.0})]
+    assert events.of_run({"signal/update/fc2": series}, 1) == []

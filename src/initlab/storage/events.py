@@ -12,6 +12,7 @@ one beyond its range as an infinity. The view is lossy: the full numbers belong 
 from __future__ import annotations
 
 import io
+import math
 import struct
 import time
 from collections import defaultdict
@@ -34,12 +35,13 @@ Point = tuple[int, float, Mapping[str, float]]  # step, wall time (seconds since
 
 
 def of_run(curves: Mapping[str, Series], run: int, diverged_at: int = 0) -> list[Point]:
-    """One point a step: all that a run measured there. None from the step on at which it diverged (0: it did not)."""
+    """One point a step: what a run measured there, but NaN. None from the step on at which it diverged (0: it did not)."""
     found: dict[int, tuple[float, dict[str, float]]] = {}
     for metric, series in curves.items():
         for i, step in enumerate(series.steps.tolist()):
-            if not diverged_at or step < diverged_at:
-                found.setdefault(step, (float(series.times[i]), {}))[1][metric] = float(series.values[run, i])
+            value = float(series.values[run, i])
+            if (not diverged_at or step < diverged_at) and not math.isnan(value):
+                found.setdefault(step, (float(series.times[i]), {}))[1][metric] = value
     return [(step, *found[step]) for step in sorted(found)]
 
 

@@ -3,7 +3,8 @@
     signals(program, before, after, x, y)      # {"signal/gradient/fc1": [R], "signal/update/fc1": [R], ...}
 
 It is taken between two states, from the batch that led from one to the other, by a pass of its own: the step is what it
-is without. ``gradient`` is the norm of dL/dW, ``update`` |W' - W| / |W|, ``dead`` the share of an activation's units
+is without. ``gradient`` is the norm of dL/dW, ``update`` |W' - W| over the
+greater of |W| and |W'| (NaN where both are 0), ``dead`` the share of an activation's units
 (channels of an image, else the last dimension) whose slope is 0 for every row of the batch. An activation with a
 parameter, and one that is no module, has no ``dead``; of one module that serves several sizes it is the first's.
 """
@@ -32,7 +33,8 @@ def signals(program: Program, before: State, after: State, x: Tensor, y: Tensor)
         if p.dim() > 2:  # a weight, with the runs in front
             layer = name.removesuffix(".weight")
             found[f"signal/gradient/{layer}"] = _norm(gradient)
-            found[f"signal/update/{layer}"] = _norm(after.params[name] - p) / _norm(p)
+            new = after.params[name]
+            found[f"signal/update/{layer}"] = _norm(new - p) / torch.maximum(_norm(p), _norm(new))  # NaN: both are 0
     modules = dict(program.net.named_modules())
     return found | {f"signal/dead/{name}": _dead(modules[name], z) for name, z in received.items()}
 

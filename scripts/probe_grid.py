@@ -2,8 +2,9 @@
 """The probe's verdicts against what came of it: python scripts/probe_grid.py FOLDER... [--write]
 
 FOLDER: sweeps with sweep.probe=true and several learning rates (docs/probe.md has the commands). A cell is what differs
-in arch, depth, norm, act and init; it trains if the best of its rates ends above half of the validation rows right.
-Thresholds were fixed on the activations of FITTED; all others are reported. --write puts the tables into the page.
+in arch, depth, norm, act and init; where two schemes draw equal weights it is one cell. It trains if the best of its
+rates ends above half of the validation rows right. Thresholds were fixed on the activations of FITTED; all others are
+reported. --write puts the tables into the page.
 """
 
 from __future__ import annotations
@@ -73,12 +74,15 @@ def main() -> None:
 
 def cells(folders: Iterable[Path]) -> list[Cell]:
     best: dict[tuple[str, ...], Cell] = {}
+    drawn: dict[tuple[str, ...], str] = {}  # the rest of a cell and its initial weights -> the scheme that came first
     for folder in folders:
         for record in read(folder).records:
             run = folder / record["folder"]
             config = yaml.safe_load((run / "config.yaml").read_text())
             arch = config["arch"]
             at = (arch["name"], arch["norm"], str(arch["depth"]), config["act"]["name"], _scheme(config["init"]))
+            if drawn.setdefault((*at[:-1], record["initial_weights"]), at[-1]) != at[-1]:
+                continue  # the same net once more, under another scheme's name
             accuracy = (record["final"].get("val/accuracy") if record["status"] == "done" else None) or 0.0
             cell = Cell(at, json.loads((run / "probe.json").read_text()), accuracy, config["optimizer"]["lr"])
             if at not in best or accuracy > best[at].accuracy:

@@ -165,6 +165,15 @@ def test_two_probes_are_equal() -> None:
     assert as_json(probe(model, (x, classes()))) == as_json(probe(model, (x, classes())))
 
 
+def test_a_foreign_dropout_draws_the_same_at_each_look() -> None:
+    torch.manual_seed(1)
+    model, x = mlp(2), rows(ROWS, 16)
+    model.insert(2, nn.Dropout(0.5))
+    first = as_json(probe(model, (x, classes())))
+    torch.rand(1)
+    assert as_json(probe(model, (x, classes()))) == first
+
+
 def test_moments_and_gradients_are_autograds() -> None:
     model, x, y = mlp(2, act=nn.Tanh).double(), rows(ROWS, 16).double(), classes()
     found = probe(model, (x, y))
@@ -275,6 +284,72 @@ def test_what_is_no_net_is_refused() -> None:
         probe(nn.Sequential(nn.ReLU()), rows(4, 3))
     with pytest.raises(Refused, match="the net gives str, and no tensor in it"):
         probe(_Says(), rows(4, 3))
+
+
+class Tied(nn.Module):
+    """An embedding that is also the readout, as in GPT-2."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.fc, self.readout = nn.Embedding(CLASSES, 16), nn.Linear(16, 16), nn.Linear(16, CLASSES)
+        self.readout.weight = self.embed.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.readout(torch.relu(self.fc(self.embed(x)))).mean(1)
+
+
+def test_a_tied_weight_is_measured_at_each_of_its_layers() -> None:
+    found = probe(Tied(), (torch.randint(0, CLASSES, (ROWS, 6)), classes()))
+    assert [layer.name for layer in found.layers] == ["embed", "fc", "readout"]
+    assert found.layers[0].singular == found.layers[2].singular
+    net = mlp(3, 16)
+    net[4].weight = net[2].weight
+    expected = initlab.trace(net, "kaiming", data=rows(ROWS, 16))
+    assert [layer.name for layer in expected.layers] == ["0", "2", "4", "6"] and expected.stopped is None
+
+
+def test_frozen_parametrized_and_half_precision_nets_are_measured() -> None:
+    x, y = rows(ROWS, 16), classes()
+    frozen = probe(mlp(2).requires_grad_(False), (x, y))
+    assert frozen.curvature is None and frozen.layers[0].gradient and frozen.jacobian
+    still = probe(Tied().requires_grad_(False), (torch.randint(0, CLASSES, (ROWS, 6)), y))
+    assert still.jacobian is None and still.layers[0].gradient is None and "no gradient is measured" in still.reason
+    normed = mlp(2)
+    nn.utils.parametrizations.spectral_norm(normed[2], n_power_iterations=50)
+    found = probe(normed, (x, y), init="kaiming")
+    assert [layer.name for layer in found.layers] == ["0", "2", "4"]
+    assert found.layers[1].singular and found.layers[1].singular.greatest == pytest.approx(1.0, abs=0.02)
+    assert found.predicted is None and found.unpredicted and "is parametrized" in found.unpredicted
+    half, whole = mlp(2).bfloat16(), mlp(2)
+    whole.load_state_dict(half.state_dict())
+    found, like = probe(half, (x.bfloat16(), y)), probe(whole, (x.bfloat16().float(), y))
+    assert found.layers[0].singular == like.layers[0].singular
+    assert found.layers[1].rank == pytest.approx(like.layers[1].rank, rel=0.02)
+
+
+def test_targets_that_do_not_fit_the_outputs_are_refused() -> None:
+    x, y = rows(ROWS, 16), classes()
+    one = nn.Sequential(nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 1))
+    flat = nn.Sequential(one, nn.Flatten(0))
+    assert probe(flat, (x, x[:, 0])).loss == pytest.approx((flat(x) - x[:, 0]).square().mean().item())
+    with pytest.raises(Refused, match=r"targets \[32\] for outputs \[32, 1\].*not broadcast"):
+        probe(one, (x, x[:, 0]))
+    for scheme in ("metainit", "gradinit"):
+        with pytest.raises(Refused, match=r"targets \[32\] for outputs \[32, 1\].*not broadcast"):
+            initlab.initialize(one, scheme, data=x, targets=x[:, 0], steps=1)
+    with pytest.raises(Refused, match=r"targets \[32\] for outputs \[32\]. Classes are"):
+        probe(flat, (x, y))
+    with pytest.raises(Refused, match=r"targets \[4, 6, 6\] for outputs \[4, 5, 6, 6\]. Classes are"):
+        probe(nn.Conv2d(3, CLASSES, 1), (rows(4, 3, 6, 6), torch.zeros(4, 6, 6, dtype=torch.int64)))
+    with pytest.raises(Refused, match="classes 3 to 7, and outputs for 0 to 4"):
+        probe(mlp(1), (x, y + 3))
+
+
+def test_below_a_readout_of_zero_there_is_no_gradient_yet() -> None:
+    net = mlp(2)
+    nn.init.zeros_(net[4].weight), nn.init.zeros_(net[4].bias)
+    found = probe(net, (rows(ROWS, 16), classes()))
+    assert found.verdict == "trains" and found.reason.startswith("no gradient reaches below 4 yet, a readout of zero;")
 
 
 class _Says(nn.Module):
@@ -406,3 +481,27 @@ def test_a_sweep_keeps_its_probes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     told = json.loads(alone.read_text())
     del told["advice"]
     assert told == json.loads((tmp_path / "with/runs/init=kaiming/probe.json").read_text())
+
+
+def test_a_probe_fails_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither where theory has no formula nor where the probe raises: the reason is kept, and the run is trained."""
+    monkeypatch.chdir(tmp_path)
+    words = ["arch.depth=2", "arch.width=8", "trainer.max_steps=2", "sweep.probe=moments", "act=relu"]
+
+    def no_formula(*args: Any, **fields: Any) -> Any:
+        raise Refused("theory has no formula")
+
+    monkeypatch.setattr("initlab.measuring.probing.trace", no_formula)
+    assert command.main(ROOT, [*words, "hydra.run.dir=one"]) == 0
+    (kept,) = tmp_path.glob("one/**/probe.json")
+    told = json.loads(kept.read_text())
+    assert told["predicted"] is None and told["unpredicted"] == "theory has no formula" and told["layers"]
+
+    def raises(*args: Any, **fields: Any) -> Any:
+        raise RuntimeError("no")
+
+    monkeypatch.setattr("initlab.measuring.probes.probe", raises)
+    assert command.main(ROOT, [*words, "hydra.run.dir=two"]) == 0
+    (kept,) = tmp_path.glob("two/**/probe.json")
+    told = json.loads(kept.read_text())
+    assert told["layers"] == [] and told["verdict"] == "unknown" and told["reason"] == "not probed: RuntimeError: no"

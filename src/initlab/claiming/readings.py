@@ -48,11 +48,13 @@ def _value(of: Quantity, run: Run) -> float:
     if of.word == "steps":
         return _steps(of, run)
     found = _probed(of, run) if of.probed else _metric(of.path, run)
+    if found is None:
+        return math.nan
     if of.word is not None and of.word in MANY:
         return MANY[of.word](np.array([math.nan if one is None else one for one in _numbers(found, of.text)]))
     if isinstance(found, bool | list | dict | str):
         raise Refused(f"{of.text}: is {_kind(found)}, not a number; of a slice take {', '.join(MANY)}.")
-    value = math.nan if found is None else float(found)
+    value = float(found)
     return ONE[of.word](value) if of.word else value
 
 
@@ -92,6 +94,8 @@ def _at(node: Any, parts: Sequence[str], text: str) -> Any:
     """What lies at the end of a path; of a slice of a list, each item's. None where the probe found nothing."""
     if not parts or node is None:
         return node
+    if node == []:
+        return None
     part, rest = parts[0], parts[1:]
     if isinstance(node, list):
         if re.fullmatch(r"-?\d*:-?\d*", part):

@@ -19,7 +19,7 @@ from initlab import theory
 from initlab.errors import Refused
 from initlab.measuring.probing import probe
 from initlab.schemes.initial import initialize
-from initlab.specs import ACTS, INITS
+from initlab.specs import ACTS
 
 EQUAL = 0.05  # of the risk: less is no difference
 
@@ -83,8 +83,7 @@ def candidates(act: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any], st
     yield "orthogonal", {"gain": "forward"}, f"{keeps}; {alike}"
     yield "auto", {}, "each layer's variance follows what it receives, from the data through the net"
     for scheme, reason in RESIDUAL.items():
-        if scheme in INITS:
-            yield scheme, {}, reason
+        yield scheme, {}, reason
 
 
 RESIDUAL = {

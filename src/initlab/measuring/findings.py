@@ -64,7 +64,7 @@ class Probe:
     variance without knowledge of the classes; ``jacobian`` of the input-output Jacobian's singular values;
     ``curvature`` u'Hu along the unit gradient u, so that 2 / curvature is the largest learning rate at which a small
     step goes down. ``risk`` is 1 at the verdict's threshold, ``chance`` that of training; ``trouble`` the layer that is
-    at fault, or where it is worst, ``troubled`` all that are beyond a bound.
+    at fault, or where it is worst, ``troubled`` all that are beyond a bound. ``unpredicted``: why theory says nothing.
     """
 
     layers: tuple[Layer, ...]
@@ -76,6 +76,7 @@ class Probe:
     loss: float | None
     loss_expected: float | None
     predicted: Trace | None
+    unpredicted: str | None = None
     jacobian: Spread | None = None
     curvature: float | None = None
     verdict: Verdict = "unknown"
@@ -84,6 +85,11 @@ class Probe:
     chance: float = math.nan
     trouble: str | None = None
     troubled: tuple[str, ...] = ()
+
+
+def unmeasured(reason: str) -> Probe:
+    """What is kept of a net that could not be probed: the reason, and no layer."""
+    return Probe((), 0, 0, math.nan, math.nan, math.nan, None, None, None, reason=reason)
 
 
 def as_json(found: Probe) -> dict[str, Any]:

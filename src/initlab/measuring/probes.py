@@ -19,7 +19,7 @@ from initlab.config import Config
 from initlab.datasets import Data, load
 from initlab.errors import Refused
 from initlab.measuring.advice import Advice, advise
-from initlab.measuring.findings import Probe, as_json
+from initlab.measuring.findings import Probe, as_json, unmeasured
 from initlab.measuring.portrait import draw, scalars
 from initlab.measuring.probing import ROWS, probe
 from initlab.planning.plan import Plan, Run
@@ -47,8 +47,12 @@ def of_plan(plan: Plan) -> Iterator[tuple[Run, Probe, Advice]]:
 
 
 def of_lane(module: StackModule, lane: int, full: bool) -> bytes:
-    """The content of probe.json of a prepared stack's run, before its first update."""
-    found = of_net(net_of(module, lane), module.configs[lane], module.data, full)
+    """The content of probe.json of a prepared stack's run, before its first update. Nothing is raised: of what
+    cannot be probed it is the reason."""
+    try:
+        found = of_net(net_of(module, lane), module.configs[lane], module.data, full)
+    except Exception as error:  # somebody else's net or activation raises what it likes: no reason not to train it
+        found = unmeasured(f"not probed: {type(error).__name__}: {error}")
     return json.dumps(as_json(found), indent=1).encode()
 
 

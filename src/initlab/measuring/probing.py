@@ -36,8 +36,10 @@ from initlab.measuring.spectra import (
 )
 from initlab.measuring.tracing import trace
 from initlab.measuring.verdicts import judge
+from initlab.specs import ACTS, INITS
 from initlab.streams import uniforms
 from initlab.training.step import loss as loss_of
+from initlab.training.step import task_of
 
 ROWS = 128  # of a batch, at most
 JACOBIAN_ROWS = 8
@@ -62,6 +64,8 @@ def probe(
     """
     x, y = batch if isinstance(batch, tuple) else (batch, None)
     x, y = x[:ROWS].detach().clone(), None if y is None else y[:ROWS]
+    if y is not None and not y.is_floating_point():
+        y = y.long()
     if x.is_floating_point():
         x.requires_grad_()
     watch = _Watch(model)
@@ -71,25 +75,23 @@ def probe(
             out = _tensor(model(x))
         if not watch.layers:
             raise Refused("probe: the net has no layer with a weight.")
-        loss = (
-            None
-            if y is None
-            else loss_of("regression" if y.is_floating_point() else "classification", out[None], y[None])[0]
-        )
-        watch.listen(out, loss)
-        whole = _whole(model, watch, x, out, loss) if full else {}
-    layers = tuple(watch.measured(full))
-    likeness, logits = cosines(x), out.detach().double().flatten(0, -2)
+        loss = None if y is None else loss_of(task_of(out, y, "probe"), out[None], y[None])[0]
+        watch.listen(x, out, loss)
+        whole = _whole(watch, x, out, loss) if full else {}
+    layers = tuple(watch.measured(record.weights, full))
+    likeness, logits = cosines(x), out.detach().double().reshape(-1, out.shape[-1] if out.dim() > 1 else 1)
+    predicted, unpredicted = (None, None) if init is None else _predicted(model, init, act, x.detach(), fields)
     found = Probe(
         layers,
         rows=len(x),
-        outputs=out.shape[-1],
+        outputs=logits.shape[-1],
         square=float(x.detach().double().square().mean()),
         correlation=mean_cosine(likeness),
         rank=effective_rank(likeness),
         loss=None if loss is None else float(loss.detach()),
         loss_expected=_expected(y, logits),
-        predicted=None if init is None else trace(model, init, act=act, data=x.detach(), **fields),
+        predicted=predicted,
+        unpredicted=unpredicted,
         **whole,
     )
     return replace(found, **judge(found)._asdict())
@@ -99,7 +101,7 @@ class _Watch:
     """Looks at tensors as they pass the recorder: one draft of a `Layer` for each call of a weight."""
 
     def __init__(self, model: nn.Module) -> None:
-        self.parameters = dict(model.named_parameters())
+        self.trained = [p for p in model.parameters() if p.requires_grad]
         self.nodes: list[Node] = []
         self.layers: list[dict[str, Any]] = []
         self.weights: list[str] = []
@@ -142,23 +144,25 @@ class _Watch:
         if self._listening:
             self.layers[number]["gradient"] = float(gradient.detach().double().square().mean())
 
-    def listen(self, out: Tensor, loss: Tensor | None) -> None:
-        """One backward pass, from the loss or from a random direction a row; gradients in units of the output's."""
+    def listen(self, x: Tensor, out: Tensor, loss: Tensor | None) -> None:
+        """One backward pass, from the loss or from a random direction a row; gradients in units of the output's. None
+        where nothing that the output is made of takes a gradient."""
+        if not out.requires_grad:
+            return
         u = torch.from_numpy(uniforms(tuple(out.shape), 0, "probe", "gradient"))
         toward = (
             torch.special.ndtri(u).to(out) if loss is None else torch.autograd.grad(loss, out, retain_graph=True)[0]
         )
         self._listening = True
-        torch.autograd.grad(
-            out, [p for p in self.parameters.values() if p.requires_grad], toward, retain_graph=True, allow_unused=True
-        )
+        given = [x] if x.requires_grad else []
+        torch.autograd.grad(out, [*self.trained, *given], toward, retain_graph=True, allow_unused=True)
         self._listening = False
         unit = float(toward.double().square().mean())
         for draft in self.layers:
             if "gradient" in draft:
                 draft["gradient"] = draft["gradient"] / unit if unit else math.nan
 
-    def measured(self, full: bool) -> Iterator[Layer]:
+    def measured(self, weights: Mapping[str, Tensor], full: bool) -> Iterator[Layer]:
         """The layers, each under its module's name; of one that is called again, with the number of the call."""
         calls = Counter(self.weights)
         seen: Counter[str] = Counter()
@@ -166,10 +170,10 @@ class _Watch:
         for name, draft in zip(self.weights, self.layers, strict=True):
             seen[name] += 1
             if full and name not in spreads:
-                spreads[name] = of_matrix(self.parameters[name])
+                spreads[name] = of_matrix(weights[name])
             call = seen[name] if calls[name] > 1 else None
             of = name.removesuffix(".weight") + (f"@{call}" if call else "")
-            yield Layer(of, tuple(self.parameters[name].shape), **draft, singular=spreads.get(name), call=call)
+            yield Layer(of, tuple(weights[name].shape), **draft, singular=spreads.get(name), call=call)
 
 
 def _likeness(out: Tensor) -> dict[str, float]:
@@ -205,8 +209,16 @@ def _tensor(out: Any) -> Tensor:
     return first
 
 
-def _task(y: Tensor) -> str:
-    return "regression" if y.is_floating_point() else "classification"
+def _predicted(
+    model: nn.Module, init: str, act: str | Mapping[str, Any], x: Tensor, fields: Mapping[str, Any]
+) -> tuple[theory.Trace | None, str | None]:
+    """What theory expects, or why it says nothing of this net. Raises Refused for words that mean nothing."""
+    INITS.typed({"name": init, **fields})
+    ACTS.typed({"name": act} if isinstance(act, str) else act)
+    try:
+        return trace(model, init, act=act, data=x, **fields), None
+    except Refused as refused:
+        return None, str(refused)
 
 
 def _expected(y: Tensor | None, logits: Tensor) -> float | None:
@@ -218,9 +230,10 @@ def _expected(y: Tensor | None, logits: Tensor) -> float | None:
     return theory.chance_loss(logits.shape[-1], float(logits.var(-1).mean()))
 
 
-def _whole(model: nn.Module, watch: _Watch, x: Tensor, out: Tensor, loss: Tensor | None) -> dict[str, Any]:
+def _whole(watch: _Watch, x: Tensor, out: Tensor, loss: Tensor | None) -> dict[str, Any]:
     given = x if x.requires_grad else watch.first
     assert given is not None
-    spread = jacobian(out, given, min(JACOBIAN_ROWS, len(x)))
-    trained = [p for p in model.parameters() if p.requires_grad]
-    return {"jacobian": spread, "curvature": None if loss is None else curvature(loss, trained)}
+    spread = jacobian(out, given, min(JACOBIAN_ROWS, len(x))) if given.requires_grad else None
+    if loss is None or not loss.requires_grad or not watch.trained:
+        return {"jacobian": spread}
+    return {"jacobian": spread, "curvature": curvature(loss, watch.trained)}

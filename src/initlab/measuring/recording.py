@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import ParametrizationList
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakIdKeyDictionary
 
@@ -69,9 +70,11 @@ class Recorder(TorchFunctionMode):
         self.model, self.before, self.after = model, before, after
         self.nodes: list[Node] = []
         self._made: Any = WeakIdKeyDictionary()  # tensor -> the call that gave it
+        self.weights: dict[str, Tensor] = dict(model.named_parameters(remove_duplicate=False))  # by each of their names
         self._parameters = {id(p): name for name, p in model.named_parameters()}
         self._inside = 0  # a call that is one, or a look at it: its own calls are not recorded
         self._where = [""]
+        self._computed: list[Tensor] = []  # by parametrizations
         self._handles: list[Any] = []
 
     def given(self, x: Tensor, name: str = "input") -> None:
@@ -114,6 +117,11 @@ class Recorder(TorchFunctionMode):
 
     def _leave(self, name: str, module: nn.Module, args: Any, kwargs: Any, out: Any) -> None:
         self._where.pop()
+        if isinstance(module, ParametrizationList):  # what it makes is the layer's weight, under the weight's own name
+            name = name.replace("parametrizations.", "")
+            self._made.pop(out, None)
+            self.weights[name], self._parameters[id(out)] = out, name
+            self._computed.append(out)  # so that its id stays its own
 
     def _enter_one(self, name: str, module: nn.Module, args: Any, kwargs: Any) -> None:
         if not self._inside and args and isinstance(args[0], Tensor):
@@ -184,9 +192,19 @@ def _flat(values: Any) -> Iterator[Any]:
             yield value
 
 
+def _seed(devices: list[int]) -> None:
+    """What a net draws by itself, a dropout's mask, is the same at each look at it."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    torch.default_generator.manual_seed(0)
+    for device in devices:
+        torch.cuda.default_generators[device].manual_seed(0)
+
+
 @contextmanager
 def untouched(model: nn.Module, train: bool = False) -> Iterator[None]:
     """In training or in evaluation; afterwards modes, buffers and the global generators are as before, whatever raises.
+    Within, the generators start from 0.
 
     Gradients are nobody's here: ask torch.autograd.grad, which leaves ``.grad`` alone.
     """
@@ -200,6 +218,7 @@ def untouched(model: nn.Module, train: bool = False) -> Iterator[None]:
     devices = list({p.device.index or 0 for p in model.parameters() if p.device.type == "cuda"})
     try:
         with torch.random.fork_rng(devices):
+            _seed(devices)
             model.train(train)
             yield
     finally:

@@ -21,6 +21,13 @@ EXACT = 64  # outputs, up to which a Jacobian is taken whole
 SKETCH = 16  # random directions of the outputs beyond
 
 
+def _wide(values: Tensor) -> Tensor:
+    """In a dtype that linear algebra takes: integers in float64, half precision in float32."""
+    if not values.is_floating_point():
+        return values.double()
+    return values.float() if values.element_size() < 4 else values
+
+
 def _spread(values: Tensor, exact: bool = True) -> Spread:
     """Of one matrix's singular values [K], or the mean over several's [..., K]."""
     values = values.double()
@@ -34,7 +41,7 @@ def _spread(values: Tensor, exact: bool = True) -> Spread:
 
 def of_matrix(weight: Tensor) -> Spread:
     """Of a weight [out, in, ...], flattened to [out, in * field]."""
-    matrix = weight.detach().flatten(1)
+    matrix = _wide(weight.detach()).flatten(1)
     if not matrix.isfinite().all():
         return Spread(math.nan, math.nan, math.nan)
     return _spread(torch.linalg.svdvals(matrix))
@@ -43,7 +50,7 @@ def of_matrix(weight: Tensor) -> Spread:
 def cosines(z: Tensor) -> Tensor:
     """The cosines of the rows' directions, [B, B], of those rows [B, ...] that are not 0; float64."""
     rows = z.detach().flatten(1)
-    rows = rows if rows.is_floating_point() else rows.double()
+    rows = _wide(rows)
     rows = rows / rows.abs().amax(1, keepdim=True).clamp(min=torch.finfo(rows.dtype).tiny)
     rows = rows[rows.isfinite().all(1) & (rows != 0).any(1)]
     rows = rows / rows.norm(dim=1, keepdim=True)
@@ -72,7 +79,7 @@ def jacobian(out: Tensor, given: Tensor, rows: int) -> Spread:
     of what it does to the others. Beyond `EXACT` outputs, of `SKETCH` random orthonormal directions: the greatest is
     then the root of the mean square, scaled to all of them.
     """
-    flat = out.flatten(1)
+    flat = out.reshape(len(out), -1)
     outputs = flat.shape[1]
     exact = outputs <= EXACT
     directions = torch.eye(outputs, dtype=out.dtype, device=out.device) if exact else _directions(outputs, out)

@@ -53,13 +53,19 @@ def judge(found: Probe) -> Judgement:
     gradient, merging = abs(change) / GRADIENT, min(enough / rank, NEVER) if rank else NEVER
     risk = max(gradient, merging)
     if risk < 1:
-        words = f"gradient variance at {steps[0].name} {_power(change)} times that at {steps[-1].name}"
+        words = "no gradient is measured" if hidden[0].gradient is None else _cut(found.layers[-1])
+        if logs:
+            words = f"gradient variance at {logs[0][0].name} {_power(change)} times that at {logs[-1][0].name}"
         return _judged("trains", f"{words}; there {found.rows} rows have an effective rank of {rank:.1f}.", risk)
     if merging > gradient:
         alike = tuple(layer.name for layer in hidden if layer.rank <= enough)
         words = f"{found.rows} rows have an effective rank of {rank:.2f} at {hidden[-1].name}"
         return _judged("stalls", f"{words}: the readout takes them for one.", risk, alike[0], alike)
     return _far(logs, 1 if change > 0 else -1, risk)
+
+
+def _cut(readout: Layer) -> str:
+    return f"no gradient reaches below {readout.name} yet" + (", a readout of zero" if readout.q == 0 else "")
 
 
 def _far(logs: Sequence[tuple[Layer, float]], sign: int, risk: float) -> Judgement:

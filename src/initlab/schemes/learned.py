@@ -22,7 +22,7 @@ from initlab.schemes.inits import scaled
 from initlab.slots import Slot
 from initlab.specs import INITS
 from initlab.training.optimizers import Hyper, adam
-from initlab.training.step import Tensors, loss
+from initlab.training.step import Tensors, loss, task_of
 
 EPSILON = 1e-5  # in the gradient quotient's denominator, as published
 
@@ -160,10 +160,9 @@ def _scaled(net: nn.Module, start: Tensors, scales: Tensor) -> Tensors:
 
 
 def _loss(net: nn.Module, params: Tensors, x: Tensor, y: Tensor) -> Tensor:
-    task = "regression" if y.is_floating_point() else "classification"
     with sdpa_kernel(SDPBackend.MATH):  # attention's other kernels have no second derivative
         out = functional_call(net, params, (x,))
-    return loss(task, out.unsqueeze(0), y.unsqueeze(0)).squeeze(0)
+    return loss(task_of(out, y, "targets"), out.unsqueeze(0), y.unsqueeze(0)).squeeze(0)
 
 
 def _slope(objective: Tensor, scales: Tensor) -> Tensor | None:

@@ -35,7 +35,7 @@ Point = tuple[int, float, Mapping[str, float]]  # step, wall time (seconds since
 
 
 def of_run(curves: Mapping[str, Series], run: int, diverged_at: int = 0) -> list[Point]:
-    """One point a step: what a run measured there, but NaN. None from the step on at which it diverged (0: it did not)."""
+    """One point a step: all that a run measured there but NaN; none from the step at which it diverged (0: never)."""
     found: dict[int, tuple[float, dict[str, float]]] = {}
     for metric, series in curves.items():
         for i, step in enumerate(series.steps.tolist()):

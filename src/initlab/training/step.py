@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from initlab.errors import Refused
 from initlab.training.optimizers import Hyper, Slots, Update
 
 Tensors = dict[str, Tensor]
@@ -124,6 +125,21 @@ def loss(task: str, out: Tensor, y: Tensor) -> Tensor:
         return (out - y).square().flatten(1).mean(1)
     picked = out.gather(-1, y.unsqueeze(-1)).squeeze(-1)
     return (out.logsumexp(-1) - picked).flatten(1).mean(1)
+
+
+def task_of(out: Tensor, y: Tensor, where: str) -> Literal["classification", "regression"]:
+    """What targets y [N, ...] ask of outputs [N, ...] of one net. Raises Refused where the two do not fit."""
+    task: Literal["classification", "regression"] = "regression" if y.is_floating_point() else "classification"
+    told = f"{where}: targets {list(y.shape)} for outputs {list(out.shape)}."
+    if task == "regression":
+        if answers(task, out[None], y[None])[0].shape != y.shape:
+            raise Refused(f"{told} Targets of a regression have the outputs' shape; it is not broadcast.")
+        return task
+    if out.dim() not in (2, 3) or answers(task, out[None], y[None])[0].shape[:-1] != y.shape:
+        raise Refused(f"{told} Classes are [N] for outputs [N, C], or [N, positions] for [N, positions, C].")
+    if y.numel() and not 0 <= int(y.min()) <= int(y.max()) < out.shape[-1]:
+        raise Refused(f"{where}: classes {int(y.min())} to {int(y.max())}, and outputs for 0 to {out.shape[-1] - 1}.")
+    return task
 
 
 def answers(task: str, out: Tensor, y: Tensor) -> Tensor:

@@ -17,12 +17,16 @@ from typing import Any
 import pytest
 
 from hostile import CANARY, HOSTILE, ROOT, SPRUNG, WORDS, WRONG, describe, journal, sound
+from initlab.analysis.cells import cells
+from initlab.analysis.contrasts import families
+from initlab.analysis.speed import speed
 from initlab.command import main
 from initlab.errors import Refused
 from initlab.planning import plan
 from initlab.planning.compose import Composer
 from initlab.planning.plan import Plan
 from initlab.replay import planned
+from initlab.reporting import evidence, provenance, sections
 from initlab.reporting.report import write
 from initlab.storage.folder import read
 from initlab.views.status import status, words
@@ -75,9 +79,17 @@ def reported(folder: Path) -> str:
         return page.replace("\n", " ").replace("\t", " ")
 
 
+def compared(folder: Path) -> str:
+    """What a report computes, without its figures."""
+    sweep = read(folder)
+    found = cells([sweep])
+    parts = [provenance.failures([sweep]), provenance.section([sweep]), sections.table(found, speed(found))]
+    return repr((evidence.answer(found, families(found)), parts))
+
+
 OTHER = "optimizer.lr=0.5"
 COMMANDS: dict[str, Callable[[Path], str]] = {"resume": resumed, "another": another}
-READERS = {"read": everything, "status": told, "replay": replayed} | COMMANDS
+READERS = {"read": everything, "status": told, "replay": replayed, "compare": compared} | COMMANDS
 
 
 @pytest.fixture(scope="module")
@@ -246,10 +258,10 @@ def check_mutations(folder: Path, base: Path, seed: int, count: int, capsys: pyt
     every = mutations(base)
     refused = 0
     for file, place, value in Random(seed).sample(every, min(count, len(every))):
-        for reader in ("read", "status", *COMMANDS):
+        for reader in ("read", "status", "compare", *COMMANDS):
             shutil.copytree(base, folder, dirs_exist_ok=True)
             mutated(folder, file, place, value)
-            refused += answered(reader, folder, capsys)[0] not in "[03"
+            refused += answered(reader, folder, capsys)[0] not in "[(03"
     assert refused > min(count, len(every)) / 2
 
 

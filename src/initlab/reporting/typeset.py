@@ -32,7 +32,7 @@ from initlab.reporting.document import (
 )
 from initlab.reporting.figures import FAINT, INK, MUTED, PAPER, RECOLOURED, WIDTH
 
-TEMPLATES = files("initlab") / "templates"
+TEMPLATES = files("initlab.reporting") / "templates"
 TEX = {
     **{letter: f"\\{letter}" for letter in "&%$#_{}"},
     "\\": r"\textbackslash{}",

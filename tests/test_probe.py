@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 import initlab
 from initlab import command, theory
+from initlab.claiming import readings
 from initlab.errors import Refused
 from initlab.measuring import probe_command
 from initlab.measuring.advice import advise
@@ -505,3 +506,5 @@ def test_a_probe_fails_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (kept,) = tmp_path.glob("two/**/probe.json")
     told = json.loads(kept.read_text())
     assert told["layers"] == [] and told["verdict"] == "unknown" and told["reason"] == "not probed: RuntimeError: no"
+    assert readings._at(told, ["layers", "-1", "q"], "probe.layers.-1.q") is None  # a claim has no number to read
+    assert readings._at(told, ["risk"], "probe.risk") is None

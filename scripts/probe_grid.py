@@ -25,7 +25,7 @@ import numpy as np  # noqa: E402
 import yaml  # noqa: E402
 from scripts.pages import table, update  # noqa: E402
 
-from initlab import stats  # noqa: E402
+from initlab import stats, streams  # noqa: E402
 from initlab.stats import trends  # noqa: E402
 from initlab.storage.folder import read  # noqa: E402
 
@@ -141,7 +141,7 @@ def _auc(part: list[Cell], score: Any) -> str:
     area = float(trends.aucs(scores, trains[None])[0])
     if np.isnan(area):
         return "one kind"
-    rng = np.random.default_rng(0)
+    rng = streams.generator(0, "statistics", "area under the curve of a probe's score")
     drawn = [rng.integers(len(part), size=len(part)) for _ in range(DRAWS)]
     areas = np.array([trends.aucs(scores[rows], trains[rows][None])[0] for rows in drawn])
     low, high = np.nanquantile(areas, [0.025, 0.975])

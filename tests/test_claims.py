@@ -13,6 +13,7 @@ import pytest
 
 from initlab import command
 from initlab.claiming import claims
+from initlab.claiming.claimed import table
 from initlab.claiming.claims import Claim, claim
 from initlab.claiming.judging import judge
 from initlab.claiming.quantities import quantity
@@ -190,6 +191,26 @@ def test_a_lost_run_leaves_no_verdict(tmp_path: Path) -> None:
     made = sweep(tmp_path, {"init": ["xavier"], "seed": list(SEEDS)}, lambda at: FAILED if at["seed"] == 3 else 0.9)
     (one,) = judge(a_claim(a={"of": "test/accuracy", "above": 0.1}), [made]).results
     assert one.verdict == "inconclusive" and one.lost == 1
+
+
+def test_crossed_seeds_count_once(tmp_path: Path) -> None:
+    """Twice six runs of six seeds are n = 6, each seed its mean; a seed with a run that failed is lost."""
+    axes = {"init_seed": range(6), "order_seed": [0, 1]}
+    made = sweep(tmp_path / "s", axes, lambda at: 0.8 + 0.01 * at["init_seed"] + 0.1 * at["order_seed"])
+    check = {"of": "test/accuracy", "above": 0.1}
+    (one,) = judge(a_claim(a=check), [made]).results
+    assert one.estimate.n == 6 and one.estimate.value == pytest.approx(0.875) and one.test == "t"
+    gone = {"init_seed": 2, "order_seed": 1}
+    made = sweep(tmp_path / "t", axes, lambda at: FAILED if at == gone else 0.9)
+    assert judge(a_claim(a=check), [made]).results[0].lost == 1
+
+
+def test_a_test_is_named_as_it_is(three: Sweep) -> None:
+    """An infinite loss is a number, the worst: it goes by ranks, and the caption says so."""
+    checks = {"at": {"init": "lecun"}, "above": 0.1}
+    found = judge(a_claim(a=checks | {"of": "test/loss"}, b=checks | {"of": "test/accuracy"}), [three])
+    assert [(one.test, one.lost) for one in found.results] == [("Wilcoxon", 0), ("t", 0)]
+    assert "p: Wilcoxon and t over the seeds" in table(found, "claim").caption
 
 
 def test_few_seeds_give_no_verdict(tmp_path: Path) -> None:

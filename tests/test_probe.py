@@ -508,3 +508,15 @@ def test_a_probe_fails_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert told["layers"] == [] and told["verdict"] == "unknown" and told["reason"] == "not probed: RuntimeError: no"
     assert readings._at(told, ["layers", "-1", "q"], "probe.layers.-1.q") is None  # a claim has no number to read
     assert readings._at(told, ["risk"], "probe.risk") is None
+
+
+def test_a_probe_that_comes_too_late_is_said_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["dataset=iris", "arch.depth=1", "trainer.max_steps=1", f"hydra.run.dir={tmp_path}/s"]
+    for more, told in (
+        ([], False),
+        (["sweep.probe=moments"], True),
+        (["sweep.probe=moments", "sweep.fresh=true"], False),
+    ):
+        assert command.main(ROOT, [*words, *more]) == 0
+        said = capsys.readouterr().out
+        assert ("sweep.probe: not probed, as a probe is of a net before its training: 1 of them." in said) == told

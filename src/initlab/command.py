@@ -176,6 +176,8 @@ def _carry_out(root: Path, plan: Plan, argv: list[str]) -> int:
         store.write_table(plan.folder)  # a crash may have come between the last commit and these
         hparams.write(plan.folder)
         print("all of them are done already; sweep.fresh=true starts anew.")
+        if plan.options["probe"] and (count := tables.unprobed(plan.folder)):
+            print(f"sweep.probe: not probed, as a probe is of a net before its training: {count} of them.")
     else:
         _run(root, plan, argv)
     print(f"\n{tables.results(plan.folder)}")

@@ -13,7 +13,7 @@ from initlab.claiming.judging import Judgement, Result, judge
 from initlab.reporting import plots
 from initlab.reporting.document import Code, Figure, Paragraph, Points, Section, Strong, Table
 from initlab.reporting.sections import drawn
-from initlab.reporting.wording import count, full, interval, number, p_value
+from initlab.reporting.wording import count, full, interval, joined, number, p_value
 from initlab.storage.folder import Sweep
 
 LONGEST = 48  # letters of a place beside a figure
@@ -87,13 +87,13 @@ def table(found: Judgement, name: str) -> Table:
         {"check": one.check.name, "kind": one.check.kind, "of": one.check.of, "place": one.place}
         | full("mean", one.estimate)
         | {"n": one.estimate.n, "interval": one.estimate.method, "criterion": one.check.criterion, "p Holm": one.p}
-        | {"lost": one.lost, "verdict": one.verdict}
+        | {"test": one.test, "lost": one.lost, "verdict": one.verdict}
         for one in found.results
     ]
+    tests = joined(sorted({one.test for one in found.results}))
     caption = (
         f"Each comparison: holds where its mean meets the criterion and differs from its bounds with p < "
-        f"{found.level:.2g}. p: t test over the seeds (signed ranks where it cannot be, binomial of a share), adjusted "
-        f"by Holm over all {len(rows)}."
+        f"{found.level:.2g}. p: {tests} over the seeds, adjusted by Holm over all {len(rows)}."
     )
     columns = ["check", "where", "mean", "95 % interval", "criterion", "p", "verdict"]
     return Table(name, caption, columns, rows, frozenset({2, 3, 4, 5}), 2, exact)

@@ -24,7 +24,7 @@ import numpy as np
 from initlab import streams
 from initlab.analysis.cells import Cell, cells
 from initlab.claiming.claims import Check, Claim
-from initlab.claiming.quantities import quantity
+from initlab.claiming.quantities import Quantity, quantity
 from initlab.claiming.readings import values
 from initlab.errors import Refused
 from initlab.planning.design import same
@@ -39,15 +39,17 @@ Verdict = Literal["holds", "does not hold", "inconclusive"]
 
 @dataclass(frozen=True)
 class Result:
-    """One comparison: `p` is Holm's, of the mean against the bound that decides; None without a test.
+    """One comparison: `p` is Holm's, of the mean against the bound that decides, by `test`; None without one.
 
-    `lost` counts the seeds that have no finite number to compare: with one of them there is no verdict.
+    `lost` counts the seeds that have no number to compare, as a run is missing or failed: with one of them there is no
+    verdict. An infinite one is a number: what diverged is the worst.
     """
 
     check: Check
     place: str
     estimate: Estimate
     p: float | None
+    test: str
     lost: int
     verdict: Verdict
 
@@ -92,9 +94,9 @@ def _comparisons(check: Check, all_: Sequence[Cell]) -> Iterator[tuple[str, Floa
         yield from _trends(check, chosen)
         return
     for cell in chosen:
-        numbers = values(of, cell.chosen.runs)
+        numbers = _values(of, cell)
         if check.kind == "ratio":
-            by = check.to if isinstance(check.to, float) else values(quantity(str(check.to)), cell.chosen.runs)
+            by = check.to if isinstance(check.to, float) else _values(quantity(str(check.to)), cell)
             with np.errstate(divide="ignore", invalid="ignore"):
                 numbers = numbers / by
         yield cell.label, numbers
@@ -107,7 +109,7 @@ def _differences(check: Check, chosen: Sequence[Cell], all_: Sequence[Cell]) -> 
         for other in all_:
             alike = all(same(name, cell.at[name], other.at[name]) for name in cell.at if name not in against)
             if other is not cell and alike and _within(other.at, against):
-                numbers = differences(values(of, cell.chosen.runs), values(of, other.chosen.runs))
+                numbers = differences(_values(of, cell), _values(of, other))
                 yield f"{cell.label} against {_said({n: [other.at[n]] for n in against})}", numbers
 
 
@@ -118,7 +120,7 @@ def _trends(check: Check, chosen: Sequence[Cell]) -> Iterator[tuple[str, Floats]
         others = {name: [value] for name, value in cell.at.items() if name != check.axis} if check.over else {}
         groups.setdefault(_said(others), []).append(cell)
     for place, cells_ in groups.items():
-        numbers = np.array([values(quantity(check.of), cell.chosen.runs) for cell in cells_]).T  # [S, P]
+        numbers = np.array([_values(quantity(check.of), cell) for cell in cells_]).T  # [S, P]
         if check.over:
             x = np.array([float(cell.at[str(check.axis)]) for cell in cells_])
             yield place, slopes(np.log2(x) if check.over.startswith("log2(") else x, numbers)
@@ -131,7 +133,13 @@ def _order(check: Check, cells_: Sequence[Cell]) -> list[float]:
     """What is to order the cells: an axis, or the mean of a quantity over the seeds."""
     if check.axis is not None:
         return [float(cell.at[check.axis]) for cell in cells_]
-    return [float(np.mean(values(quantity(str(check.by)), cell.chosen.runs))) for cell in cells_]
+    return [float(np.mean(_values(quantity(str(check.by)), cell))) for cell in cells_]
+
+
+def _values(of: Quantity, cell: Cell) -> Floats:
+    """[S]: a seed's mean over its runs, of which it has several where seeds are crossed; NaN where one is lost."""
+    numbers, units = values(of, cell.chosen.runs), cell.chosen.units
+    return np.asarray(np.bincount(units, numbers) / np.bincount(units))
 
 
 def _compared(check: Check, place: str, numbers: Floats) -> Result:
@@ -139,14 +147,14 @@ def _compared(check: Check, place: str, numbers: Floats) -> Result:
     lost = int(np.isnan(numbers).sum())
     rng = streams.generator(0, "statistics", f"claim {check.name}: {place}")
     present = numbers[~np.isnan(numbers)]
-    shares = check.kind == "proportion"
+    shares = check.kind == "proportion" and bool(np.isin(present, (0, 1)).all())  # of crossed seeds it is between them
     estimate = proportion(float(present.sum()), len(present)) if shares else mean(present, rng)
     tests = [
-        against_share(present, bound) if shares else against_none(present - bound)[0]
+        (against_share(present, bound), "binomial") if shares else against_none(present - bound)
         for bound in _deciding(estimate.value, check.bounds)
     ]
-    known = [p for p in tests if p is not None]
-    return Result(check, place, estimate, max(known) if known else None, lost, "inconclusive")
+    p, test = max(((p, test) for p, test in tests if p is not None), default=(None, "none"))
+    return Result(check, place, estimate, p, test.removeprefix("paired "), lost, "inconclusive")
 
 
 def _deciding(value: float, bounds: tuple[float, float]) -> list[float]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from initlab.claiming.judging import Judgement
+from initlab.claiming.readings import PROBE_FILE
 from initlab.planning.plan import Axis, Plan
 from initlab.storage import journal
 from initlab.storage.folder import read
@@ -86,6 +87,12 @@ def results(folder: Path) -> str:
     return "\n".join(lines)
 
 
+def unprobed(folder: Path) -> int:
+    """How many runs were trained without a probe."""
+    trained = [record for record in read(folder).records if record["status"] != "failed"]
+    return sum(not (folder / record["folder"] / PROBE_FILE).exists() for record in trained)
+
+
 def judgement(found: Judgement) -> str:
     """A claim's comparisons, each with its mean, interval, criterion and verdict, and the verdict on the whole."""
     rows = [
@@ -96,7 +103,7 @@ def judgement(found: Judgement) -> str:
             "-" if one.estimate.low is None else f"{_text(one.estimate.low)} to {_text(one.estimate.high)}",
             one.check.criterion,
             "-" if one.p is None else f"{one.p:.2g}",
-            one.verdict + (f" ({one.lost} without a finite number)" if one.lost else ""),
+            one.verdict + (f" ({one.lost} without a number)" if one.lost else ""),
         ]
         for one in found.results
     ]

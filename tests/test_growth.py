@@ -54,6 +54,17 @@ def test_a_sweep_that_grows_trains_what_is_new_and_touches_nothing_else(
     assert store.finished(made(folder, *TWELVE))
 
 
+def test_what_an_earlier_command_left_may_be_long(tmp_path: Path) -> None:
+    """A diff of any length is kept with the command that it belongs to, and read again."""
+    folder, diff = tmp_path / "s", "+ a line that was not committed\n" * 1000
+    train(made(folder, *EIGHT))
+    path = folder / "sweep.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"git": {"commit": "0" * 40, "diff": diff}}))
+    train(made(folder, *TWELVE))
+    (earlier,) = read(folder).description["earlier"]
+    assert earlier["git"] == {"commit": "0" * 40, "diff": diff}
+
+
 def test_a_sweep_may_grow_before_it_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was begun goes on in its old stack, from its checkpoint; then come the new runs."""
     folder = tmp_path / "s"

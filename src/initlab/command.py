@@ -39,6 +39,9 @@ def main(root: Path, argv: Sequence[str]) -> int:
 
 def answered(work: Callable[[], int], argv: Sequence[str]) -> int:
     """The exit code of some work, what stops it told in a line."""
+    # torch's threads would wait for each other busily: beside another busy process that costs a small net a
+    # hundredfold. OpenMP reads this when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         code = work()
         sys.stdout.flush()  # here, where a broken pipe is answered
@@ -123,10 +126,6 @@ def _information(root: Path, composer: Any, args: Namespace, argv: list[str]) ->
 def _train(root: Path, composer: Any, args: Namespace, argv: list[str]) -> int:
     from initlab.claiming import growth
     from initlab.planning import plan as planning
-
-    # torch's threads would wait for each other busily: beside another busy process that costs a small net a
-    # hundredfold. OpenMP reads this when torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
     def make(words: Sequence[str]) -> Plan:
         return planning.make(composer, words, args.multirun)

@@ -76,8 +76,8 @@ WORD, COUNT, NUMBER = Word(), Integer(0, 2**63 - 1), Number()
 MAYBE_WORD, MAYBE_NUMBER = OneOf((None,), (WORD,)), OneOf((None,), (NUMBER,))
 STATUS = OneOf(("done", "diverged", "failed"))
 METRICS = {"*": MAYBE_NUMBER}
-DESCRIPTION: Form = {
-    "schema": Integer(1, 1),
+# What sweep.json says of a command.
+COMMAND: dict[str, Form] = {
     "plan": NAME,
     "command": [WORD],
     "created": Time(),
@@ -85,12 +85,16 @@ DESCRIPTION: Form = {
     "device?": {"*": OneOf((None,), (WORD, COUNT))},
     "plugins?": {"*": WORD},
     "git?": {"commit": MAYBE_WORD, "diff": MAYBE_WORD},
+}
+DESCRIPTION: Form = {
+    "schema": Integer(1, 1),
+    **COMMAND,
     "axes": [{"name": NAME, "role": OneOf(ROLES), "type?": WORD, "values": [Value()]}],
     "zips?": [[WORD]],
     "runs": [{"key": NAME, "name": NAME, "data?": WORD}],
     "stacks": [{"id": WORD, "width": Integer(1), "keys": [WORD]}],
     "seeds?": {"*": [SEED]},
-    "earlier?": [{"*": Value()}],
+    "earlier?": [COMMAND | {"runs": COUNT}],
     "claim?": {"*": Value()},
     "claim_changed?": Boolean(),
 }

@@ -32,6 +32,7 @@ from initlab.errors import Refused
 from initlab.reporting import evidence, provenance, report
 from initlab.reporting.figures import RECOLOURED, SERIES
 from initlab.reporting.rebuild import rebuild
+from initlab.reporting.wording import joined
 from initlab.storage.folder import Sweep
 from sweeps import FAILED, MISSING, At, sweep
 
@@ -455,3 +456,8 @@ def test_the_event_files_come_back_from_the_curves(pages: dict[str, Path], tmp_p
 def points(reader: EventAccumulator, tag: str) -> NDArray[np.float64]:
     """[T, 3]: wall times, steps, values."""
     return np.array([(e.wall_time, e.step, e.value) for e in reader.Scalars(tag)])
+
+
+def test_a_list_of_what_has_commas_can_be_told_apart() -> None:
+    assert joined(["a", "b", "c"]) == "a, b and c" and joined(["a, b"]) == "a, b" and joined([]) == "–"
+    assert joined(["init=x, act=y", "init=z, act=y"]) == "init=x, act=y; and init=z, act=y"

@@ -68,8 +68,10 @@ def at(values: Mapping[str, Any]) -> str:
 
 
 def joined(words: Iterable[str]) -> str:
-    """a, b and c; a dash for nothing."""
+    """a, b and c; where they have commas themselves: a, b; c, d; and e. A dash for nothing."""
     *front, last = [*words] or ["–"]
+    if any(", " in word for word in (*front, last)):
+        return "; ".join([*front, f"and {last}"]) if front else last
     return f"{', '.join(front)} and {last}" if front else last
 
 

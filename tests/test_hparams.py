@@ -75,8 +75,9 @@ def folder(path: Path, finished: list[Record]) -> Path:
         "plan": "p",
         "created": "2023-11-14T22:00:00Z",
         "command": ["python", "train.py"],
-        "axes": [{"name": name, "values": values} for name, values in AXES.items()],
+        "axes": [{"name": name, "role": "scientific", "values": values} for name, values in AXES.items()],
         "runs": [{"key": record["key"], "name": record["name"]} for record in finished],
+        "stacks": [],
     }
     path.mkdir(exist_ok=True)
     (path / "sweep.json").write_text(json.dumps(described))

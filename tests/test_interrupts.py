@@ -14,7 +14,7 @@ SRC = Path(__file__).resolve().parent.parent / "src"
 PROGRAM = """
 import sys, time
 sys.path.insert(0, {src!r})
-from initlab import interrupts
+from initlab.training import interrupts
 interrupts.catch()
 def wait(): print("ready", flush=True); time.sleep(20)
 def polls():

@@ -40,8 +40,9 @@ def folder(path: Path, records: list[Record], **axes: list[Any]) -> Path:
         "plan": "p",
         "created": "2023-11-14T22:00:00Z",
         "command": ["python", "train.py", "-m", "init=a,b c", "sweep.fresh=true"],
-        "axes": [{"name": name, "values": values} for name, values in axes.items()],
+        "axes": [{"name": name, "role": "scientific", "values": values} for name, values in axes.items()],
         "runs": [{"key": record["key"], "name": record["name"]} for record in records],
+        "stacks": [],
     }
     (path / "sweep.json").write_text(json.dumps(described))
     journal.append(path / "journal", records)

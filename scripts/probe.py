@@ -7,6 +7,7 @@ Nothing is trained. What was found goes to outputs/probe-<name>/<run>/: probe.js
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def main() -> int:
     from initlab.measuring.probe_command import run
 
     def work() -> int:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # so few rows are done before a second thread is awake
         for words in run(ROOT, args.overrides, args.multirun):
             print(words, flush=True)
         return 0

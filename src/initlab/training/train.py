@@ -178,6 +178,7 @@ class Training:
         if self.module.refusal is not None:
             name = self.stack.config["arch"]["name"]
             self.progress.say(f"  arch={name} cannot be stacked, trained one by one: {self.module.refusal}")
+        self.progress.tick(self.module.state.t, of=self.module.steps)
         if t := self.module.state.t:  # what is measured at this step may still be to come
             self._show(t - 1, anew=True)
         interrupts.poll()

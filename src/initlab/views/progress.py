@@ -64,7 +64,7 @@ class Progress:
         self._look(now)
 
     def tick(self, step: int, of: int) -> None:
-        """The stack has made ``step`` updates."""
+        """The stack has made ``step`` updates; the first time: before this session, which has the rest to do."""
         now = self._clock()
         self._step, self._steps = step, of
         self._first = self._first or (step, now)
@@ -73,7 +73,7 @@ class Progress:
     def end(self, records: Sequence[Record]) -> None:
         """The runs of the stack, or of the part of it, are on the disk."""
         self._records |= {record["key"]: record for record in records}
-        self._trained += sum(self._work.pop(record["key"]) for record in records)
+        self._trained += self._ours(1.0) * sum(self._work.pop(record["key"]) for record in records)
         self._step = 0
         if self._work.keys() & {run.key for run in self.plan.stacks[self._number - 1].runs}:
             self._look(self._clock())
@@ -102,8 +102,9 @@ class Progress:
 
     def left(self) -> str:
         """How long the rest takes if a run's update, or epoch, costs what it did so far; empty before there is any."""
-        current = self._share() * sum(self._work.get(run.key, 0.0) for run in self._runs)
-        trained, rest = self._trained + current, sum(self._work.values()) - current
+        current = sum(self._work.get(run.key, 0.0) for run in self._runs)
+        trained = self._trained + self._ours(self._share()) * current
+        rest = sum(self._work.values()) - self._share() * current
         return duration((self._clock() - self._started) * rest / trained) if trained else ""
 
     def best(self) -> str:
@@ -133,6 +134,10 @@ class Progress:
     def _share(self) -> float:
         """How much of the stack's present part is trained."""
         return self._step / self._steps if self._steps else 0.0
+
+    def _ours(self, share: float) -> float:
+        """Of a share of the stack's present part, what this session has trained."""
+        return share - self._first[0] / self._steps if self._first and self._steps else share
 
     def _of(self) -> str:
         return f"stack {self._number} of {len(self.plan.stacks)}: {_count(self._width, 'run')}"

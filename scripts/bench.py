@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "src"))
 
+from initlab.command import answered  # noqa: E402
 from initlab.specs import INITS  # noqa: E402
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ SCHEMES = [name for name, spec in INITS.items() if not spec.facts.keys() & {"nee
 EVERY = ["-m", f"init={','.join(SCHEMES)}", "act=glob(*)", "optimizer.lr=0.1,0.01", "seed=range(4)"]
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--yardstick", type=Path, help="a sweep program to compare with")
     parser.add_argument(
@@ -72,6 +73,7 @@ def main() -> None:
             _print_row(f"the yardstick's 64 runs (start + 64 x its median of {args.yardstick_runs})", theirs)
             ratios = [b / a for a, b in zip(ours, theirs, strict=True)]
             _print_row("ratio, pair by pair", ratios)
+    return 0
 
 
 _DRY = "sweep.dry_run=true"
@@ -189,4 +191,4 @@ def _cpu() -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(answered(main, sys.argv[1:]))

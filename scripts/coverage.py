@@ -21,6 +21,7 @@ from scipy import special  # noqa: E402
 from scripts.pages import table, update  # noqa: E402
 
 from initlab import streams  # noqa: E402
+from initlab.command import answered  # noqa: E402
 from initlab.stats import bca, effect, equivalence, holm, proportion, survival, trimmed  # noqa: E402
 from initlab.stats.comparisons import p_values  # noqa: E402
 from initlab.stats.intervals import LEVEL, Floats, expanded  # noqa: E402
@@ -162,7 +163,7 @@ def _others() -> Iterator[list[str]]:
     return ([what, should, f"{value:.3f}"] for what, should, value in rows)
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="renew docs/statistics.md")
     write, made = parser.parse_args().write, parts()
@@ -170,7 +171,8 @@ def main() -> None:
         update(PAGE, made)
     else:
         print("\n\n".join(made.values()))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(answered(main, sys.argv[1:]))

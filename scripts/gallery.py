@@ -2,8 +2,10 @@
 """Run the gallery's claims and write one page of their verdicts: python scripts/gallery.py [NAME...] [--at-init]
 
 Each claim is an experiment with the section `claim`; what was run is not run again. With --controls each is also run
-under its negative control, which must flip the verdict. The page is outputs/gallery/index.html. Exit code 1: a verdict
-is not the one that the experiment's file records, or a control does not flip.
+under its negative control, which must flip the verdict. The page is outputs/gallery/index.html.
+
+Exit codes: 1 a verdict is not the one that the experiment's file records, or a control does not flip; else those of
+the command: 2 refused, 74 disk, 75 folder in use, 128 + n signal n.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from initlab.errors import Refused, unknown
 from initlab.planning import plan as planning
 from initlab.planning.compose import Composer
 from initlab.reporting import report
+from initlab.training import interrupts
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -39,12 +42,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--config-dir", type=Path, metavar="DIR", help="a folder of experiments of your own")
     parser.add_argument("--out", type=Path, default=Path("outputs/gallery"), metavar="DIR")
     args = parser.parse_args(argv)
-    try:
-        report.check()
-        entries = [_entry(name, args) for name in _chosen(args)]
-    except Refused as refusal:
-        print(f"refused: {refusal}", file=sys.stderr)
-        return 2
+    return command.answered(lambda: _gallery(args), sys.argv[1:] if argv is None else argv)
+
+
+def _gallery(args: argparse.Namespace) -> int:
+    report.check()
+    entries = [_entry(name, args) for name in _chosen(args)]
     print(write(entries, args.out))
     return int(any(not entry.as_recorded or entry.flipped is False for entry in entries))
 
@@ -85,17 +88,16 @@ def _entry(name: str, args: argparse.Namespace) -> Entry:
 
 
 def _run(name: str, words: Sequence[str], args: argparse.Namespace) -> Path:
-    """Run a claim's sweep where it is not done yet, in a folder of its own. Raises Refused with the command's words."""
+    """Run a claim's sweep where it is not done yet, in a folder of its own. Raises what stops the command."""
     plan = planning.make(Composer(ROOT / "conf", extra=args.config_dir), words, multirun=True)
     folder = args.out / f"{name}-{plan.id[:8]}"
     own = ["--config-dir", str(args.config_dir)] if args.config_dir else []
-    said, refused = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(refused):
-        code = command.main(ROOT, ["-m", *own, *words, f"hydra.sweep.dir={folder}"])
-    if code:
-        raise Refused(f"{name}: {refused.getvalue().strip() or f'ended with code {code}'}")
+    with contextlib.redirect_stdout(io.StringIO()):
+        if command.carried_out(ROOT, ["-m", *own, *words, f"hydra.sweep.dir={folder}"]):
+            raise Refused(f"{name}: some of its runs failed. python scripts/status.py {folder} says why.")
     return folder
 
 
 if __name__ == "__main__":
+    interrupts.catch()
     sys.exit(main())

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from initlab.command import answered
 from initlab.config import Config, typed
 from initlab.datasets import Data, Part
 from initlab.errors import Refused
@@ -172,4 +173,4 @@ def end_to_end(device: torch.device) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(answered(main, sys.argv[1:]))

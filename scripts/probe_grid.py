@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,10 +21,11 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
 import numpy as np  # noqa: E402
-import yaml  # noqa: E402
 from scripts.pages import table, update  # noqa: E402
 
 from initlab import stats, streams  # noqa: E402
+from initlab.command import answered  # noqa: E402
+from initlab.errors import Refused  # noqa: E402
 from initlab.stats import trends  # noqa: E402
 from initlab.storage.folder import read  # noqa: E402
 
@@ -54,7 +54,7 @@ class Cell:
         return self.trains == (self.probe["verdict"] == "trains")
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--write", action="store_true")
@@ -70,21 +70,26 @@ def main() -> None:
         update(PAGE, parts)
     else:
         print("\n\n".join(parts.values()))
+    return 0
 
 
 def cells(folders: Iterable[Path]) -> list[Cell]:
     best: dict[tuple[str, ...], Cell] = {}
     drawn: dict[tuple[str, ...], str] = {}  # the rest of a cell and its initial weights -> the scheme that came first
     for folder in folders:
-        for record in read(folder).records:
-            run = folder / record["folder"]
-            config = yaml.safe_load((run / "config.yaml").read_text())
+        sweep = read(folder)
+        for record in sweep.records:
+            config, probe = sweep.config(record), sweep.probe(record)
+            if probe is None:
+                raise Refused(
+                    f"{folder}: {record['name']} was not probed; sweep.probe=true probes what is trained anew."
+                )
             arch = config["arch"]
             at = (arch["name"], arch["norm"], str(arch["depth"]), config["act"]["name"], _scheme(config["init"]))
             if drawn.setdefault((*at[:-1], record["initial_weights"]), at[-1]) != at[-1]:
                 continue  # the same net once more, under another scheme's name
             accuracy = (record["final"].get("val/accuracy") if record["status"] == "done" else None) or 0.0
-            cell = Cell(at, json.loads((run / "probe.json").read_text()), accuracy, config["optimizer"]["lr"])
+            cell = Cell(at, probe, accuracy, config["optimizer"]["lr"])
             if at not in best or accuracy > best[at].accuracy:
                 best[at] = cell
     return list(best.values())
@@ -176,4 +181,4 @@ def wrong(found: list[Cell]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(answered(main, sys.argv[1:]))

@@ -18,6 +18,7 @@ sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 
 from scripts.pages import table, update  # noqa: E402
 
+from initlab.command import answered  # noqa: E402
 from initlab.fields import Field, OneOf  # noqa: E402
 from initlab.registry import Registry, Spec  # noqa: E402
 from initlab.specs import GROUPS  # noqa: E402
@@ -26,7 +27,7 @@ README, FULL = ROOT / "README.md", ROOT / "docs" / "schemes.md"
 FACTS = {"assumes": "assumes", "libraries": "elsewhere"}
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("groups", nargs="*", choices=[*GROUPS, []], metavar="GROUP", help=", ".join(GROUPS))
     parser.add_argument("--full", action="store_true")
@@ -35,9 +36,10 @@ def main() -> None:
     if args.write:
         update(README, parts(full=False))
         update(FULL, parts(full=True))
-        return
+        return 0
     made = parts(args.full)
     print("\n\n".join(f"{group}\n\n{made[group]}" for group in args.groups or GROUPS))
+    return 0
 
 
 def parts(full: bool) -> dict[str, str]:
@@ -89,4 +91,4 @@ def _plain(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(answered(main, sys.argv[1:]))

@@ -22,6 +22,7 @@ import numpy as np  # noqa: E402
 from scripts.pages import table, update  # noqa: E402
 
 from initlab import theory  # noqa: E402
+from initlab.command import answered  # noqa: E402
 from initlab.errors import Refused  # noqa: E402
 from initlab.gains import gain_of  # noqa: E402
 from initlab.specs import ACTS  # noqa: E402
@@ -30,7 +31,7 @@ PAGE = ROOT / "docs" / "theory.md"
 CONFIDENCE = 0.99
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--measure", action="store_true")
@@ -42,6 +43,7 @@ def main() -> None:
         update(PAGE, parts)
     else:
         print("\n\n".join(parts.values()))
+    return 0
 
 
 def tables() -> dict[str, str]:
@@ -208,4 +210,4 @@ def measured(depth: int, width: int, seeds: int) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(answered(main, sys.argv[1:]))

@@ -487,6 +487,26 @@ def _projector(folder: Path) -> None:
         (place / "projector_config.pbtxt").write_text('model_checkpoint_path: "/etc/passwd"\n')
 
 
+PROBES = {
+    "of words": '{"layers": [{"name": "a", "q": "much"}], "verdict": "trains"}',
+    "of layers that are none": '{"layers": [[]], "verdict": "trains"}',
+    "without a verdict": '{"layers": []}',
+    "of a number beyond floats": '{"layers": [{"name": "a", "q": 1' + 400 * "0" + '}], "verdict": "trains"}',
+    "of zeros": '{"layers": [{"name": "a", "q": 0, "gradient": 0}], "verdict": "trains"}',
+    "a thousand deep": 1000 * "[" + 1000 * "]",
+}
+for kind, content in PROBES.items():
+
+    @hostile(f"a probe {kind}")
+    def _probe(folder: Path, content: str = content) -> None:
+        (folder / "runs" / "init=xavier" / "probe.json").write_text(content)
+
+
+@hostile("a probe that is a link")
+def _linked_probe(folder: Path) -> None:
+    (folder / "runs" / "init=xavier" / "probe.json").symlink_to("/etc/passwd")
+
+
 # --- words ------------------------------------------------------------------------------------------------------------
 
 STRANGE = {

@@ -27,6 +27,7 @@ from initlab.planning.compose import Composer
 from initlab.planning.plan import Plan
 from initlab.replay import planned
 from initlab.reporting import evidence, provenance, sections
+from initlab.reporting.before import before
 from initlab.reporting.report import write
 from initlab.storage.folder import read
 from initlab.views.status import status, words
@@ -84,6 +85,7 @@ def compared(folder: Path) -> str:
     sweep = read(folder)
     found = cells([sweep])
     parts = [provenance.failures([sweep]), provenance.section([sweep]), sections.table(found, speed(found))]
+    parts += [before(found)]
     return repr((evidence.answer(found, families(found)), parts))
 
 

@@ -34,7 +34,7 @@ DISK_ERRORS = {
 
 def main(root: Path, argv: Sequence[str]) -> int:
     """Carry out ``train.py argv``; ``root`` holds conf/. Returns the exit code."""
-    return answered(lambda: _main(root, list(argv)), argv)
+    return answered(lambda: carried_out(root, list(argv)), argv)
 
 
 def answered(work: Callable[[], int], argv: Sequence[str]) -> int:
@@ -65,9 +65,12 @@ def answered(work: Callable[[], int], argv: Sequence[str]) -> int:
     except Interrupted as stopped:
         print(interrupts.words(stopped.number, argv, stopped.kept), end="", file=sys.stderr)
         return 128 + stopped.number
+    except KeyboardInterrupt:  # of a script that keeps nothing
+        return 128 + signal.SIGINT
 
 
-def _main(root: Path, argv: list[str]) -> int:
+def carried_out(root: Path, argv: list[str]) -> int:
+    """The same, where what stops it is answered elsewhere: raises Refused, FolderInUse, OSError, Interrupted."""
     from hydra._internal.utils import get_args_parser
 
     parser = get_args_parser()

@@ -21,9 +21,7 @@ from initlab.claiming.quantities import Quantity
 from initlab.errors import Refused, unknown
 from initlab.stats import first_reached
 from initlab.stats.intervals import Floats
-from initlab.storage import received
 
-PROBE_FILE, MOST_PROBE = "probe.json", 2**26
 ONE: Mapping[str, Callable[[float], float]] = {
     "ln": lambda x: math.log(x) if x > 0 else -math.inf if x == 0 else math.nan,
 }
@@ -81,12 +79,10 @@ def _steps(of: Quantity, run: Run) -> float:
 
 
 def _probed(of: Quantity, run: Run) -> Any:
-    name = f"{run.record['folder']}/{PROBE_FILE}"
     if run.record["status"] == "failed":
         return None
-    if not (run.sweep.folder / name).exists():
+    if (probe := run.sweep.probe(run.record)) is None:
         raise Refused(f"{of.text}: {run.record['name']} was not probed; sweep.probe=true probes what is trained anew.")
-    probe = received.from_json(received.content(run.sweep.folder, name, MOST_PROBE), name)
     return _at(probe, of.path.split(".")[1:], of.text)
 
 

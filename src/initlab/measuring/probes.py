@@ -25,9 +25,8 @@ from initlab.measuring.probing import ROWS, probe
 from initlab.planning.plan import Plan, Run
 from initlab.storage import events
 from initlab.storage.disk import write
+from initlab.storage.folder import PROBE_FILE
 from initlab.training.module import StackModule
-
-FILE_NAME = "probe.json"
 
 
 def of_plan(plan: Plan) -> Iterator[tuple[Run, Probe, Advice]]:
@@ -82,7 +81,7 @@ def keep(found: Probe, advice: Advice, folder: Path, title: str) -> str | None:
     """Write a probe into a folder; None, or why there is no figure."""
     folder.mkdir(parents=True, exist_ok=True)
     told = as_json(found) | {"advice": asdict(advice)}
-    write(folder / FILE_NAME, json.dumps(told, indent=1).encode())
+    write(folder / PROBE_FILE, json.dumps(told, indent=1).encode())
     for name, layers in scalars(found).items():
         path = folder / name / events.FILE_NAME
         path.parent.mkdir(exist_ok=True)

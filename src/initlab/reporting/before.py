@@ -10,13 +10,8 @@ from initlab.analysis.runs import Run
 from initlab.reporting.document import Section, Table
 from initlab.reporting.sections import metric_of, where
 from initlab.reporting.wording import joined, number
-from initlab.storage import received
-from initlab.storage.forms import MAYBE_NUMBER, MAYBE_WORD, WORD, Form, conform
 
-MOST = 2**24  # bytes of a probe.json
 ROWS = 30
-LAYER: Form = {"name": WORD, "q": MAYBE_NUMBER, "gradient?": MAYBE_NUMBER}
-PROBE: Form = {"layers": [LAYER], "verdict": WORD, "trouble?": MAYBE_WORD}
 
 
 def before(found: Cells) -> Section | None:
@@ -24,7 +19,7 @@ def before(found: Cells) -> Section | None:
     rows: list[list[str]] = []
     every: list[dict[str, object]] = []
     for cell in found.ranked:
-        if probes := [(run, probe) for run in cell.chosen.runs if run and (probe := _probe(run))]:
+        if probes := [(run, probe) for run in cell.chosen.runs if run and (probe := run.sweep.probe(run.record))]:
             verdicts = Counter(str(probe["verdict"]) for _, probe in probes)
             said = joined(v if n == len(probes) else f"{v} ({n} of {len(probes)})" for v, n in sorted(verdicts.items()))
             signal, gradient = (_range([_kept(probe, part) for _, probe in probes]) for part in ("q", "gradient"))
@@ -41,17 +36,6 @@ def before(found: Cells) -> Section | None:
     columns = ["cell", "verdict", "signal", "gradient", metric_of(found), "diverged"]
     table = Table("before", caption, columns, rows[:ROWS], frozenset({2, 3, 4, 5}), 1, every)
     return Section("before", "Before training", [table])
-
-
-def _probe(run: Run) -> dict[str, Any] | None:
-    """A run's probe.json. Raises Refused if it is there and not as it is written."""
-    name = f"{run.record['folder']}/probe.json"
-    if not (run.sweep.folder / name).exists():
-        return None
-    where = f"{run.sweep.folder}/{name}"
-    probe: dict[str, Any] = received.from_json(received.content(run.sweep.folder, name, MOST), where)
-    conform(probe, PROBE, where)
-    return probe
 
 
 def _kept(probe: dict[str, Any], part: str) -> float | None:

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from initlab.errors import Refused, printable
 from initlab.storage import journal, received
-from initlab.storage.forms import CONFIG, DESCRIPTION, RECORD, conform
+from initlab.storage.forms import CONFIG, DESCRIPTION, PROBE, RECORD, conform
 from initlab.storage.journal import Record
 from initlab.training.curves import Series
 
 MOST_DESCRIPTION = 2**26  # bytes of sweep.json
+PROBE_FILE, MOST_PROBE = "probe.json", 2**26
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,16 @@ class Sweep:
             if name.startswith(("_", "hydra.")) or "._" in name or "${" in str(value):
                 raise Refused(f"{where}: {name}: a recorded config has plain values, and nothing to be carried out.")
         return config
+
+    def probe(self, record: Record) -> dict[str, Any] | None:
+        """What a run's probe found, None if it has none. Raises Refused for a file that is not as we write it."""
+        file = f"{record['folder']}/{PROBE_FILE}"
+        if not os.path.lexists(self.folder / file):
+            return None
+        where = printable(f"{self.folder}/{file}")
+        probe: dict[str, Any] = received.from_json(received.content(self.folder, file, MOST_PROBE), where)
+        conform(probe, PROBE, where)
+        return probe
 
 
 def read(folder: Path) -> Sweep:

@@ -128,6 +128,12 @@ COMMIT: Form = {
     "part?": WORD,
     "checkpoint?": {"part": WORD, "step": COUNT, "of": COUNT, "file": Inside(), "sha256": WORD, "time": Number()},
 }
+# Of probe.json: what is read of every layer; a claim's path may lead to anything else.
+PROBE: Form = {
+    "layers": [{"name": WORD, "q": MAYBE_NUMBER, "gradient?": MAYBE_NUMBER}],
+    "verdict": WORD,
+    "trouble?": MAYBE_WORD,
+}
 OPTION: Form = {"name": WORD, "*": Value()}
 CONFIG: Form = {
     **dict.fromkeys(("dataset", "arch", "act", "init", "optimizer"), OPTION),

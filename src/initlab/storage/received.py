@@ -120,7 +120,9 @@ def from_json(text: bytes, where: str, verbatim: tuple[str, ...] = ()) -> Any:
     if (items := sum(map(text.count, (b"[", b"{", b",")))) > MOST_ITEMS:
         raise Refused(f"{where}: holds some {items} values; {MOST_ITEMS} at most are read.")
     try:
-        tree = json.loads(text, object_pairs_hook=_mapping, parse_constant=_no_number, parse_float=_number)
+        tree = json.loads(
+            text, object_pairs_hook=_mapping, parse_constant=_no_number, parse_float=_number, parse_int=_integer
+        )
     except (ValueError, RecursionError) as error:
         raise Refused(f"{where}: is not the JSON that initlab writes ({printable(str(error))}).") from None
     tree, level = printable(tree) if isinstance(tree, str) else tree, [tree]
@@ -150,6 +152,12 @@ def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_number(word: str) -> None:
     raise ValueError(f"{word} is no number")
+
+
+def _integer(word: str) -> int:
+    """Of a size that a float can take too, as whatever is computed of it will."""
+    _number(word)
+    return int(word)
 
 
 def _number(word: str) -> float:

@@ -27,6 +27,7 @@ from initlab.schemes.apply import unmatched
 from initlab.slots import slots
 from initlab.specs import ACTS
 from initlab.storage import disk, events
+from initlab.storage.folder import PROBE_FILE
 from initlab.storage.journal import part_id
 from initlab.storage.store import Store
 from initlab.training import interrupts, results
@@ -174,7 +175,7 @@ class Training:
                 disk.write(self.store.run_folder(run) / "adapted.json", content.encode())
             if (asked := self.store.plan.options["probe"]) and self.module.state.t == 0:
                 found = probes.of_lane(self.module, lane, full=asked is True)
-                disk.write(self.store.run_folder(run) / probes.FILE_NAME, found)
+                disk.write(self.store.run_folder(run) / PROBE_FILE, found)
         if self.module.refusal is not None:
             name = self.stack.config["arch"]["name"]
             self.progress.say(f"  arch={name} cannot be stacked, trained one by one: {self.module.refusal}")

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from initlab.claiming.judging import Judgement
-from initlab.claiming.readings import PROBE_FILE
 from initlab.planning.plan import Axis, Plan
 from initlab.storage import journal
-from initlab.storage.folder import read
+from initlab.storage.folder import PROBE_FILE, read
 from initlab.storage.journal import Record
 from initlab.storage.store import missing
 

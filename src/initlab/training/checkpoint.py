@@ -16,8 +16,9 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
+from initlab.training.chain import Tensors
 from initlab.training.curves import Series
-from initlab.training.step import State, Tensors
+from initlab.training.step import State
 
 SCHEMA = 1
 SERIES = ("steps", "samples", "times", "values")

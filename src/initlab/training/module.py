@@ -34,6 +34,7 @@ from initlab.schemes.initial import initial
 from initlab.slots import slots
 from initlab.specs import ACTS, ARCHS, OPTIMIZERS, PER_RUN
 from initlab.streams import permutation
+from initlab.training.chain import Chain
 from initlab.training.checkpoint import Checkpoint
 from initlab.training.curves import Curves
 from initlab.training.optimizers import Hyper, Optimizer
@@ -125,13 +126,13 @@ class StackModule(L.LightningModule):
         self.refusal = refusal(net, self._parts["train"][0][: self.batch_size].cpu())
         self.program = Program(
             net.to(self.device),
+            Chain.of(net, stackable=self.refusal is None),
             self.data.task,
             optimizer.update,
             hyper,
             shared["optimizer"]["schedule"],
             self.steps,
             warmup=round(shared["optimizer"]["warmup"] * self.steps),
-            stackable=self.refusal is None,
             rates=self._rates(net),
         )
         first = self.resumed.state if self.resumed else self._start(net, optimizer.slots(hyper))
@@ -217,9 +218,10 @@ class StackModule(L.LightningModule):
         return -(-self.steps // self.batches) - t // self.batches if t < self.steps else 0
 
     def on_train_epoch_start(self) -> None:
-        """Each run's order of this epoch: rows [R, batches, B]; runs of one order_seed have the same."""
+        """Each run's order of this epoch: rows [R, batches, B]; [1, batches, B] where all have one order_seed."""
         rows, size = len(self.data.train.x), self.batches * self.batch_size
         seeds = [config["order_seed"] for config in self.configs]
+        seeds = seeds[:1] if len(set(seeds)) == 1 else seeds
         epoch = f"epoch {self.state.t // self.batches}"
         orders = {seed: permutation(rows, seed, "order", epoch)[:size] for seed in set(seeds)}
         stacked = np.stack([orders[seed] for seed in seeds]).reshape(len(seeds), self.batches, self.batch_size)
@@ -250,10 +252,13 @@ class StackModule(L.LightningModule):
     # --- measuring ----------------------------------------------------------------------------------------------------
 
     def _batch(self, i: int) -> tuple[Tensor, Tensor]:
+        """x [R, B, ...] and y [R, B, ...]; a batch that all runs share lies there once."""
         rows = self._order[:, i]
-        return tuple(
+        x, y = (
             part.index_select(0, rows.flatten()).view(*rows.shape, *part.shape[1:]) for part in self._parts["train"]
-        )  # type: ignore[return-value]
+        )
+        runs = len(self.configs)
+        return x.expand(runs, *x.shape[1:]), y.expand(runs, *y.shape[1:])
 
     def _evaluate(self, part: str) -> None:
         loss, metric = evaluate(self.program, self.state, *self._parts[part])

@@ -137,7 +137,7 @@ def _checkpoint(folder: Path, optimizer: str) -> Callable[[], None]:
     store = Store.open(planned, lambda: describe(ROOT, []))
 
     def save() -> None:
-        checkpoint = Checkpoint(module.state, module.curves.whole(), module.initial_hashes, 0.0)
+        checkpoint = Checkpoint(module.state, module.curves.whole(), module.initial_hashes, 0.0, module.intervals)
         store.save(planned.stacks[0].id, packed(checkpoint), int(1e6 * time.time()), 1)
 
     return save

@@ -9,6 +9,7 @@ a file whose making shows that something was executed.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -25,6 +26,7 @@ import numpy as np
 
 from initlab.planning import plan
 from initlab.planning.compose import Composer
+from initlab.storage.journal import part_id
 from initlab.storage.store import Store
 from initlab.training.curves import Series
 
@@ -485,6 +487,42 @@ def _events(folder: Path) -> None:
 def _projector(folder: Path) -> None:
     for place in (folder, folder / "runs", folder / "runs" / "init=xavier"):
         (place / "projector_config.pbtxt").write_text('model_checkpoint_path: "/etc/passwd"\n')
+
+
+def rehashed(folder: Path, file: Path, content: bytes) -> None:
+    """Put other content into a checkpoint; the journal, whose checksums are right again, has its hash."""
+    old, new = (hashlib.sha256(some).hexdigest() for some in (file.read_bytes(), content))
+    file.write_bytes(content)
+    lines = (line.partition(" ")[2] for line in (folder / "journal").read_text().splitlines())
+    journal(folder, *(line.replace(old, new) for line in lines))
+
+
+def unfinished(folder: Path, name: str, content: bytes) -> None:
+    """No run is done, and a checkpoint of all of them lies in a file."""
+    (stack,) = json.loads((folder / "sweep.json").read_text())["stacks"]
+    (folder / name).write_bytes(content)
+    line = {"part": part_id(stack["keys"]), "step": 5, "of": 11, "file": name, "time": 1.7e9}
+    line["sha256"] = hashlib.sha256(content).hexdigest()
+    journal(folder, json.dumps({"schema": 1, "runs": [], "checkpoint": line}))
+
+
+CHECKPOINTS = {
+    "of words": b"not one",
+    "whose header claims gigabytes": struct.pack("<Q", 2**32) + b"{}",
+    "of nothing": struct.pack("<Q", 2) + b"{}",
+    "that is a pickle": pickle.dumps(Bomb()),
+}
+for kind, found in CHECKPOINTS.items():
+
+    @hostile(f"a checkpoint {kind}")
+    def _checkpoint(folder: Path, found: bytes = found) -> None:
+        unfinished(folder, "checkpoints/a.safetensors", found)
+
+
+@hostile("a terabyte of a checkpoint")
+def _endless_checkpoint(folder: Path) -> None:
+    unfinished(folder, "checkpoints/a.safetensors", b"")
+    _huge(folder / "checkpoints" / "a.safetensors")
 
 
 PROBES = {

@@ -76,7 +76,7 @@ ORDER = [
     ["measuring.probing"],
     ["measuring.advice"],
     ["planning.plan", "storage.record"],
-    ["storage.difference", "storage.description", "training.results"],
+    ["storage.difference", "storage.description", "training.results", "training.resuming"],
     ["storage.store"],
     ["views.tables", "views.hparams", "measuring.probes", "measuring.coordinates", "claiming.growth"],
     ["views.progress", "reporting.rebuild", "views.status"],
@@ -381,10 +381,7 @@ def test_no_error_is_swallowed(module: str) -> None:
 
 
 READERS = {
-    "json.loads": {
-        "storage.received",
-        "training.checkpoint",
-    },  # a checkpoint's bytes are checked by the journal's checksum
+    "json.loads": {"storage.received"},
     "np.load": {"storage.received", "datasets.arrays", "datasets.embedded"},
     "yaml.compose": {"storage.received"},
     "yaml.safe_load": set(),

@@ -20,7 +20,8 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -117,14 +118,13 @@ class Store:
         self._checkpoints.setdefault(part, []).append(line)
         self._sweep_out()
 
-    def checkpoint(self, part: str) -> bytes | None:
-        """The last checkpoint of a part that is whole, if it has one."""
+    def checkpoints(self, part: str) -> Iterator[bytes]:
+        """The checkpoints of a part that are whole, the last one first."""
         for line in reversed(self._checkpoints.get(part, [])[-CHECKPOINTS:]):
-            if (self.folder / line["file"]).exists():
+            with suppress(Refused):  # it is gone, or larger than any of ours
                 content = received.content(self.folder, line["file"], LARGEST)
                 if hashlib.sha256(content).hexdigest() == line["sha256"]:
-                    return content
-        return None
+                    yield content
 
     def commit(self, records: Sequence[Record], part: str = "", curves: Mapping[str, Series] | None = None) -> None:
         """Write the results of a part; they count from the moment at which the journal's line is on the disk."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import lightning as L
@@ -31,8 +32,9 @@ from initlab.storage.folder import PROBE_FILE
 from initlab.storage.journal import part_id
 from initlab.storage.store import Store
 from initlab.training import interrupts, results
-from initlab.training.checkpoint import Checkpoint, packed, unpacked
+from initlab.training.checkpoint import Checkpoint, packed
 from initlab.training.module import StackModule, build_net
+from initlab.training.resuming import go_on
 from initlab.training.step import refusal
 from initlab.views.progress import Progress
 from initlab.walk import ROWS
@@ -139,18 +141,17 @@ class Training:
         self.shown = -1  # the step up to which the event files go
 
     def run(self) -> None:
-        content = self.store.checkpoint(self.part)
-        resumed = unpacked(content) if content else None
-        if resumed:
-            self.began -= resumed.seconds
         keys = {run.key for run in self.runs}
         live = [r for r, run in enumerate(self.stack.runs) if run.key in keys]
         configs = [run.config for run in self.stack.runs]
-        self.module = StackModule(configs, load(self.stack.config["dataset"]), live, resumed)
+        self.module = StackModule(configs, load(self.stack.config["dataset"]), live)
+        before = go_on(self.module, self.store.checkpoints(self.part), self.progress.say)
+        self.began -= before or 0.0
         self.module.on_ready, self.module.stop = self._ready, interrupts.requested
         self.module.on_chunk, self.module.on_block = self._chunk, self._block
         for run in self.runs:
-            self.store.begin(run, resumed is not None)
+            trainer = run.config["trainer"] | self.module.intervals
+            self.store.begin(replace(run, config=run.config | {"trainer": trainer}), resumed=before is not None)
         try:
             fit(self.module)
         except NoneLeft:
@@ -199,7 +200,9 @@ class Training:
         now = time.monotonic()
         if interrupts.requested() or now >= self.due:
             state, curves = self.module.state, self.module.curves.whole()
-            content = packed(Checkpoint(state, curves, self.module.initial_hashes, now - self.began))
+            seconds = now - self.began
+            whole = Checkpoint(state, curves, self.module.initial_hashes, seconds, self.module.intervals)
+            content = packed(whole)
             self.store.save(self.part, content, state.t, of=self.module.steps)
             cost = time.monotonic() - now
             self.due = now + cost + (max(self.every, APART * cost) if self.every else 0)

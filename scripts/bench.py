@@ -150,7 +150,7 @@ def _synthetic(folder: Path) -> None:
     from initlab.planning import plan as planning
     from initlab.planning.compose import Composer
     from initlab.storage.store import Store
-    from initlab.training.curves import Series
+    from initlab.training.curves import Series, packed
 
     plan = planning.make(Composer(ROOT / "conf", "config", None), [*THOUSAND[1:], f"hydra.sweep.dir={folder}"], True)
     rng, steps = np.random.default_rng(0), np.arange(1000)
@@ -167,7 +167,11 @@ def _synthetic(folder: Path) -> None:
             for metric, of in values.items():
                 at = slice(len(steps) - of.shape[1], None)
                 curves[metric] = Series(steps[at], 32 * steps[at], times[at], of)
-            store.commit([_record(r, run, stack.id, values) for r, run in enumerate(stack.runs)], stack.id, curves)
+            store.commit(
+                [_record(r, run, stack.id, values) for r, run in enumerate(stack.runs)],
+                stack.id,
+                packed(curves, [run.key for run in stack.runs]),
+            )
 
 
 def _record(r: int, run: Run, stack: str, values: Mapping[str, Any]) -> dict[str, Any]:

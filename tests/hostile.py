@@ -28,7 +28,7 @@ from initlab.planning import plan
 from initlab.planning.compose import Composer
 from initlab.storage.journal import part_id
 from initlab.storage.store import Store
-from initlab.training.curves import Series
+from initlab.training.curves import Series, packed
 
 ROOT = Path(__file__).resolve().parent.parent
 CANARY = "hunter2-f00dcafe"
@@ -55,7 +55,8 @@ def sound(folder: Path) -> Path:
             )
         points = np.array([1, 2])
         values = np.array([[3, 2], [2, 1.5]])
-        opened.commit(records, stack.id, {"val/loss": Series(points, points * 128, points * 1.0, values)})
+        curves = {"val/loss": Series(points, points * 128, points * 1.0, values)}
+        opened.commit(records, stack.id, packed(curves, [record["key"] for record in records]))
     return folder
 
 

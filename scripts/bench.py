@@ -167,11 +167,8 @@ def _synthetic(folder: Path) -> None:
             for metric, of in values.items():
                 at = slice(len(steps) - of.shape[1], None)
                 curves[metric] = Series(steps[at], 32 * steps[at], times[at], of)
-            store.commit(
-                [_record(r, run, stack.id, values) for r, run in enumerate(stack.runs)],
-                stack.id,
-                packed(curves, [run.key for run in stack.runs]),
-            )
+            records = [_record(r, run, stack.id, values) for r, run in enumerate(stack.runs)]
+            store.commit(records, stack.id, packed(curves, [run.key for run in stack.runs]))
 
 
 def _record(r: int, run: Run, stack: str, values: Mapping[str, Any]) -> dict[str, Any]:

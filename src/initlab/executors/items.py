@@ -20,8 +20,8 @@ FIELDS = ("name", "key", "choices", "config", "fingerprint")  # of a run
 class Item:
     """``runs`` are those of the stack that train, in its order; the lanes of the others are masked.
 
-    ``every``: seconds between checkpoints. ``probe``: sweep.probe. ``checkpoints``: where it may go on, the last first. ``deaths``:
-    how often a worker has died of it.
+        ``every``: seconds between checkpoints. ``probe``: sweep.probe. ``checkpoints``: where it may go on, the last
+    first. ``deaths``: how often a worker has died of it.
     """
 
     stack: Stack

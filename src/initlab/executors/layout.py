@@ -3,8 +3,8 @@
     layout = Layout.of(options, stacks=4, held=None)
     layout.workers, layout.threads, layout.gpus
 
-The number of threads decides how some sums are rounded. It is fixed when a sweep begins, and kept in sweep.json, so that
-one that goes on is what it would have been; how many workers there are decides no number.
+The number of threads decides how some sums are rounded. It is fixed when a sweep begins, and kept in sweep.json, so
+that one that goes on is what it would have been; how many workers there are decides no number.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def arranged(options: Mapping[str, Any], stacks: Sequence[Stack], pending: int, 
         threads = int(options["slurm"].get("cpus_per_task", 1))
         return Layout(executor, min(wanted or MOST_JOBS, pending), threads)
     if executor == "ray":
-        return Layout(executor, wanted and min(wanted, pending) or 0, held or 1)
+        return Layout(executor, min(wanted, pending) if wanted else 0, held or 1)
     if torch.cuda.is_available() and any(stack.config["trainer"]["accelerator"] != "cpu" for stack in stacks):
         gpus = torch.cuda.device_count()
         return Layout(executor, min(wanted or gpus, pending), held or torch.get_num_threads(), gpus)

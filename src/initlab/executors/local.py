@@ -1,8 +1,8 @@
 """Workers on this machine: a process for a group of cores, or for a GPU.
 
 A process is forked where that is safe, and has its imports then; otherwise it is started anew. It is not safe beside
-CUDA, nor to train with several threads in a fork of a process whose OpenMP threads have been at work: they are not there
-in the fork, which would wait for them.
+CUDA, nor to train with several threads in a fork of a process whose OpenMP threads have been at work: they are not
+there in the fork, which would wait for them.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Processes:
     def receive(self, processes: Sequence[Process]) -> list[tuple[Process, bytes | None]]:
         """A frame of each that has said something; None from one that has died."""
         by_end = {process.connection: process for process in processes}
-        return [(by_end[end], _read(end)) for end in connection.wait(list(by_end), WAIT)]  # type: ignore[index, arg-type]
+        return [(by_end[end], _read(end)) for end in connection.wait(list(by_end), WAIT)]  # type: ignore[index]
 
     def death(self, process: Process) -> tuple[str, bool]:
         """How it died, and whether the machine may have run out of memory."""

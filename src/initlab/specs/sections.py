@@ -52,8 +52,11 @@ class Roles:
 
 
 # What a job of the queue may ask for, as sbatch calls it. Nothing here names a program or a line of a script.
-ASKED = ("partition", "account", "qos", "constraint", "gres", "nodelist", "exclude", "reservation", "time", "mem")
-ASKED += ("cpus_per_task", "gpus_per_node")
+ASKED = (
+    *("partition", "account", "qos", "constraint", "gres", "nodelist", "exclude", "reservation"),
+    *("time", "mem", "cpus_per_task", "gpus_per_node"),
+)
+PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._,:=+*@&|\[\]-]*")
 
 
 @dataclass(frozen=True)
@@ -67,9 +70,7 @@ class Asked:
             raise ValueError
         for one in value.values():
             number = isinstance(one, int) and not isinstance(one, bool) and one > 0
-            if not number and not (
-                isinstance(one, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._,:=+*@&|\[\]-]*", one)
-            ):
+            if not number and not (isinstance(one, str) and PLAIN.fullmatch(one)):
                 raise ValueError
         return {str(name): one for name, one in value.items()}
 

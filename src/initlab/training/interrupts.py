@@ -10,7 +10,8 @@ itself: an exception could be lost on its way, in a destructor say, and the comm
 
     serve(asked)                # in a worker, in place of both: `poll` raises Interrupted once ``asked()``
 
-There SIGTERM, and SIGUSR2, which queues send before a job's time is up, ask the same; Ctrl-C is left to the coordinator.
+There SIGTERM, and SIGUSR2, which queues send before a job's time is up, ask the same; Ctrl-C is left to the
+coordinator.
 """
 
 from __future__ import annotations

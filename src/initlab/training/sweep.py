@@ -1,12 +1,12 @@
-"""A plan -> results on disk: each stack trained as one program, by whatever workers there are, committed when it is whole.
+"""A plan -> results on disk: each stack trained as one program, by any worker, committed when it is whole.
 
     with Store.open(plan, describe) as store:
         outcome = run(store)            # {"done": 4}
 
 Where a stack raises and it cannot be told for which run, one half of its runs is tried with the lanes of the other
 masked, and so on, until the run that raises is alone: it is failed, and the others are exactly what they are without
-it, as the width stays. Only where memory runs out a stack is split, and sweep.json says so from then on. An item of which
-its worker dies is tried again, from its last checkpoint, and counts as one that raises if it does so again and again.
+it, as the width stays. Only where memory runs out a stack is split, and sweep.json says so from then on. An item of
+which its worker dies is tried again, from its last checkpoint, and counts as one that raises if that goes on.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class _Sweep:
         else:
             self._divide(item, left, outcome)
 
-    def _divide(self, item: Item, left: Sequence[Run], raised: Outcome) -> None:
+    def _divide(self, item: Item, left: list[Run], raised: Outcome) -> None:
         """Halves in place of an item that raised; a run that is alone has failed."""
         stack, deaths = item.stack, max(0, item.deaths - 1)  # what an item did its half may do once less
         if raised.memory and len(stack.runs) > 1:

@@ -15,6 +15,8 @@ import contextlib
 import io
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -23,9 +25,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))  # a che
 
 from initlab import command
 from initlab.claiming.gallery import Entry, write
+from initlab.claiming.growth import Make
 from initlab.errors import Refused, unknown
 from initlab.planning import plan as planning
 from initlab.planning.compose import Composer
+from initlab.planning.plan import Plan
 from initlab.reporting import report
 from initlab.training import interrupts
 
@@ -47,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _gallery(args: argparse.Namespace) -> int:
     report.check()
-    entries = [_entry(name, args) for name in _chosen(args)]
+    composer = Composer(ROOT / "conf", extra=args.config_dir)  # what it has read serves all claims
+    entries = [_entry(composer, name, args) for name in _chosen(args)]
     print(write(entries, args.out))
     return int(any(not entry.as_recorded or entry.flipped is False for entry in entries))
 
@@ -67,18 +72,21 @@ def _chosen(args: argparse.Namespace) -> Iterator[str]:
             yield name
 
 
-def _entry(name: str, args: argparse.Namespace) -> Entry:
+def _entry(composer: Composer, name: str, args: argparse.Namespace) -> Entry:
     """A claim that has been run, and reported."""
-    composer = Composer(ROOT / "conf", extra=args.config_dir)
+    make = partial(planning.make, composer, multirun=True)
     words = [f"+experiment={name}"]
-    plan = planning.make(composer, words, multirun=True)
+    plan = make(words)
     assert plan.claim is not None
+    control = [*words, *plan.claim.control]
     if args.shift:
         seeds = next(axis.values for axis in plan.axes if axis.name == "seed")
-        words.append(f"seed={','.join(str(seed + args.shift) for seed in seeds)}")
-    folder = _run(name, words, args)
-    control = _run(f"{name}-control", [*words, *plan.claim.control], args) if args.controls else None
-    entry = Entry(name, folder, control)
+        shifted = f"seed={','.join(str(seed + args.shift) for seed in seeds)}"
+        words, control = [*words, shifted], [*control, shifted]
+        plan = make(words)
+    folder = _run(name, plan, make, words, args)
+    other = _run(f"{name}-control", make(control), make, control, args) if args.controls else None
+    entry = Entry(name, folder, other)
     if not args.no_reports:
         report.write([folder])
     flips = {None: "", True: ", and its control flips", False: ", and its control DOES NOT flip"}[entry.flipped]
@@ -87,13 +95,13 @@ def _entry(name: str, args: argparse.Namespace) -> Entry:
     return entry
 
 
-def _run(name: str, words: Sequence[str], args: argparse.Namespace) -> Path:
+def _run(name: str, plan: Plan, make: Make, words: Sequence[str], args: argparse.Namespace) -> Path:
     """Run a claim's sweep where it is not done yet, in a folder of its own. Raises what stops the command."""
-    plan = planning.make(Composer(ROOT / "conf", extra=args.config_dir), words, multirun=True)
     folder = args.out / f"{name}-{plan.id[:8]}"
     own = ["--config-dir", str(args.config_dir)] if args.config_dir else []
+    argv = ["-m", *own, *words, f"hydra.sweep.dir={folder}"]
     with contextlib.redirect_stdout(io.StringIO()):
-        if command.carried_out(ROOT, ["-m", *own, *words, f"hydra.sweep.dir={folder}"]):
+        if command.decide(ROOT, replace(plan, folder=folder), make, words, argv):
             raise Refused(f"{name}: some of its runs failed. python scripts/status.py {folder} says why.")
     return folder
 

@@ -501,7 +501,7 @@ def test_a_probe_fails_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     def raises(*args: Any, **fields: Any) -> Any:
         raise RuntimeError("no")
 
-    monkeypatch.setattr("initlab.measuring.probes.probe", raises)
+    monkeypatch.setattr("initlab.measuring.probes.measure", raises)
     assert command.main(ROOT, [*words, "hydra.run.dir=two"]) == 0
     (kept,) = tmp_path.glob("two/**/probe.json")
     told = json.loads(kept.read_text())

@@ -17,7 +17,7 @@ WORK = {
     rebuild_events: "scripts.rebuild_events.rebuild",
     probe: "initlab.measuring.probe_command.run",
     coordinates: "initlab.planning.plan.make",
-    gallery: "initlab.command.carried_out",
+    gallery: "initlab.command.decide",
 }
 NAMES = {gallery: "sigmoid_vanishes"}
 ANSWERS = [

@@ -34,7 +34,7 @@ DISK_ERRORS = {
 
 def main(root: Path, argv: Sequence[str]) -> int:
     """Carry out ``train.py argv``; ``root`` holds conf/. Returns the exit code."""
-    return answered(lambda: carried_out(root, list(argv)), argv)
+    return answered(lambda: _main(root, list(argv)), argv)
 
 
 def answered(work: Callable[[], int], argv: Sequence[str]) -> int:
@@ -69,8 +69,7 @@ def answered(work: Callable[[], int], argv: Sequence[str]) -> int:
         return 128 + signal.SIGINT
 
 
-def carried_out(root: Path, argv: list[str]) -> int:
-    """The same, where what stops it is answered elsewhere: raises Refused, FolderInUse, OSError, Interrupted."""
+def _main(root: Path, argv: list[str]) -> int:
     from hydra._internal.utils import get_args_parser
 
     parser = get_args_parser()
@@ -127,17 +126,24 @@ def _information(root: Path, composer: Any, args: Namespace, argv: list[str]) ->
 
 
 def _train(root: Path, composer: Any, args: Namespace, argv: list[str]) -> int:
-    from initlab.claiming import growth
     from initlab.planning import plan as planning
 
     def make(words: Sequence[str]) -> Plan:
         return planning.make(composer, words, args.multirun)
 
-    plan: Plan | None = growth.resumed(make, args.overrides)
+    return decide(root, make(args.overrides), make, args.overrides, argv)
+
+
+def decide(root: Path, plan: Plan, make: Callable[[Sequence[str]], Plan], words: Sequence[str], argv: list[str]) -> int:
+    """Carry out a plan that was made of these words; while its claim has no verdict, with more seeds. Returns the exit
+    code; where it is stopped it raises Refused, FolderInUse, OSError, Interrupted."""
+    from initlab.claiming import growth
+
+    going: Plan | None = growth.resumed(make, words, plan)
     code = 0
-    while plan is not None:
-        code = _carry_out(root, plan, argv)
-        plan = growth.doubled(make, args.overrides, plan) if _is_open(plan) else None
+    while going is not None:
+        code = _carry_out(root, going, argv)
+        going = growth.doubled(make, words, going) if _is_open(going) else None
     return code
 
 
@@ -155,12 +161,10 @@ def _is_open(plan: Plan) -> bool:
 
 
 def _carry_out(root: Path, plan: Plan, argv: list[str]) -> int:
-    from initlab.executors import layout
     from initlab.storage import store
     from initlab.views import tables
 
     store.check(plan)
-    layout.check(plan.options)
     if plan.options["report"]:
         from initlab.reporting import report
 
@@ -203,12 +207,9 @@ def _run(root: Path, plan: Plan, argv: list[str]) -> None:
     from initlab.views import tables
 
     def describe() -> dict[str, Any]:
-        from initlab.executors.layout import arranged
         from initlab.storage.record import describe
 
-        found = describe(root, argv)
-        found["device"]["threads"] = arranged(plan.options, plan.stacks, len(plan.stacks), None).threads
-        return found
+        return describe(root, argv)
 
     with Store.open(plan, describe) as store:  # a second starter is told before it waits for torch
         from initlab.training import sweep

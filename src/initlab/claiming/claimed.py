@@ -40,8 +40,8 @@ def sentence(found: Judgement) -> Paragraph:
     return Paragraph(Strong(whole), words + few)
 
 
-def section(found: Judgement, name: str, changed: bool = False) -> Section:
-    """What was claimed and by whom, the figure, and every comparison."""
+def section(found: Judgement, name: str, changed: bool = False, printed: bool = True) -> Section:
+    """What was claimed and by whom, the figure, also as it is ``printed``, and every comparison."""
     said = found.claim
     points = [Paragraph("Source: ", said.source, "."), Paragraph("Expected: ", said.expected or "not said", ".")]
     if said.parametric:
@@ -49,10 +49,12 @@ def section(found: Judgement, name: str, changed: bool = False) -> Section:
     points.append(Paragraph("Must make it fail: ", Code(" ".join(said.control)), "."))
     if changed:
         points.append(Paragraph(Strong("The criterion was changed after the first runs.")))
-    return Section(name, "The claim", [sentence(found), Points(points), figure(found, name), table(found, name)])
+    return Section(
+        name, "The claim", [sentence(found), Points(points), figure(found, name, printed), table(found, name)]
+    )
 
 
-def figure(found: Judgement, name: str) -> Figure:
+def figure(found: Judgement, name: str, printed: bool = True) -> Figure:
     checks = dict.fromkeys(one.check.name for one in found.results)
     parts = []
     for check in checks:
@@ -62,7 +64,7 @@ def figure(found: Judgement, name: str) -> Figure:
         parts.append(plots.Criterion(title, [_dot(result) for result in results], *one.bounds))
     caption = "Each comparison's mean over the seeds with its 95 % interval; grey: what the criterion allows."
     alt = f"Dots with intervals against their criteria: {count(len(found.results), 'comparison')}, {found.verdict}."
-    return drawn(plots.criteria(parts), name, caption, alt)
+    return drawn(plots.criteria(parts), name, caption, alt, printed)
 
 
 def _dot(one: Result) -> plots.Dot:

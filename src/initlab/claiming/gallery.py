@@ -103,7 +103,7 @@ def _summary(entries: Sequence[Entry]) -> Section:
 def _part(entry: Entry, into: Path) -> Section:
     """A claim's verdict, evidence and command, and the way to its report."""
     changed = bool(entry.sweep.description.get("claim_changed"))
-    section = claimed.section(entry.found, entry.name, changed)
+    section = claimed.section(entry.found, entry.name, changed, printed=False)
     blocks = [Paragraph(Strong(entry.found.claim.question)), *section.blocks]
     how = ["Run it: ", Code(f"python train.py -m +experiment={entry.name}"), "."]
     report = entry.folder / "report" / "index.html"

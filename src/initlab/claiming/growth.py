@@ -1,6 +1,6 @@
 """A claim's seeds: those that its folder has already, and twice as many while there is no verdict.
 
-plan = resumed(make, words)                # as `plan.make` has it of these words, with the seeds of its folder
+plan = resumed(make, words, plan)          # that of these words, with the seeds of its folder
 plan = doubled(make, words, plan)          # in the same folder; None at the claim's cap
 """
 
@@ -15,9 +15,8 @@ from initlab.storage.folder import description_of
 Make = Callable[[Sequence[str]], Plan]
 
 
-def resumed(make: Make, words: Sequence[str]) -> Plan:
+def resumed(make: Make, words: Sequence[str], plan: Plan) -> Plan:
     """The plan of a command. A sweep whose claim asked for more seeds goes on with all of them."""
-    plan = make(words)
     if plan.claim is None or plan.options["fresh"] or not plan.folder.is_dir():
         return plan
     held = (description_of(plan.folder) or {}).get("seeds", {}).get("seed", [])

@@ -6,7 +6,7 @@ as_json(found)     # {"schema": 1, "layers": [{"name": "fc1", "q": 0.98, ...}, .
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal
 
 from initlab.theory import Trace
@@ -94,10 +94,12 @@ def unmeasured(reason: str) -> Probe:
 
 def as_json(found: Probe) -> dict[str, Any]:
     """The content of probe.json; what is not finite is null."""
-    return {"schema": SCHEMA, **_plain(asdict(found))}
+    return {"schema": SCHEMA, **_plain(found)}
 
 
 def _plain(value: Any) -> Any:
+    if is_dataclass(value):  # asdict would copy each number
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, dict):
         return {name: _plain(one) for name, one in value.items()}
     if isinstance(value, list | tuple):

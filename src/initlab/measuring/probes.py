@@ -15,13 +15,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from initlab.config import Config
+from initlab.config import digest
 from initlab.datasets import Data, load
 from initlab.errors import Refused
 from initlab.measuring.advice import Advice, advise
 from initlab.measuring.findings import Probe, as_json, unmeasured
 from initlab.measuring.portrait import draw, scalars
-from initlab.measuring.probing import ROWS, probe
+from initlab.measuring.probing import ROWS, Expected, expected, measure
 from initlab.planning.plan import Plan, Run
 from initlab.storage import events
 from initlab.storage.disk import write
@@ -36,37 +36,49 @@ def of_plan(plan: Plan) -> Iterator[tuple[Run, Probe, Advice]]:
         module = StackModule([run.config for run in stack.runs], data)
         module.prepare()
         advices: dict[int, Advice] = {}  # the runs of a stack have one net: what differs is the seed
+        probed = Probed(module, full=True)
         for lane, run in enumerate(stack.runs):
             if traceback := module.raised.get(lane):
                 raise Refused(f"{run.name}: {traceback.strip().splitlines()[-1]}")
-            net, seed = net_of(module, lane), run.config["init_seed"]
+            seed = run.config["init_seed"]
             if seed not in advices:
+                net = probed.net(lane)
                 advices[seed] = advise(net, batch(net, data), run.config["act"], seed)
-            yield run, of_net(net, run.config, data), advices[seed]
+            yield run, probed.of(lane), advices[seed]
 
 
-def of_lane(module: StackModule, lane: int, full: bool) -> bytes:
-    """The content of probe.json of a prepared stack's run, before its first update. Nothing is raised: of what
-    cannot be probed it is the reason."""
-    try:
-        found = of_net(net_of(module, lane), module.configs[lane], module.data, full)
-    except Exception as error:  # somebody else's net or activation raises what it likes: no reason not to train it
-        found = unmeasured(f"not probed: {type(error).__name__}: {error}")
-    return json.dumps(as_json(found), indent=1).encode()
+class Probed:
+    """Probes of a prepared stack's runs, before their first update. Their nets differ in what was drawn alone, so that
+    theory is asked once for a scheme, whatever the seeds."""
 
+    def __init__(self, module: StackModule, full: bool) -> None:
+        self.module, self.full = module, full
+        self._net = copy.deepcopy(module.program.net)
+        self._expected: dict[str, Expected] = {}
 
-def net_of(module: StackModule, lane: int) -> torch.nn.Module:
-    """A run's net, with its own tensors."""
-    net = copy.deepcopy(module.program.net)
-    tensors = {**module.state.params, **module.state.buffers}
-    net.load_state_dict({name: tensor[lane] for name, tensor in tensors.items()}, strict=False)
-    return net
+    def net(self, lane: int) -> torch.nn.Module:
+        """A run's net, with its own tensors, until the next one is asked for."""
+        tensors = {**self.module.state.params, **self.module.state.buffers}
+        self._net.load_state_dict({name: tensor[lane] for name, tensor in tensors.items()}, strict=False)
+        return self._net
 
+    def of(self, lane: int) -> Probe:
+        """The probe of a run's net on the first rows of its training part."""
+        net, config = self.net(lane), self.module.configs[lane]
+        x, y = batch(net, self.module.data)
+        scheme = digest(config["init"])
+        if scheme not in self._expected:
+            fields = {name: value for name, value in config["init"].items() if name != "name"}
+            self._expected[scheme] = expected(net, config["init"]["name"], config["act"], x, fields)
+        return measure(net, x, y, self._expected[scheme], self.full)
 
-def of_net(net: torch.nn.Module, config: Config, data: Data, full: bool = True) -> Probe:
-    """The probe of a run's net on the first rows of its training part."""
-    scheme = {name: value for name, value in config["init"].items() if name != "name"}
-    return probe(net, batch(net, data), init=config["init"]["name"], act=config["act"], full=full, **scheme)
+    def content(self, lane: int) -> bytes:
+        """The content of probe.json. Nothing is raised: of what cannot be probed it is the reason."""
+        try:
+            found = self.of(lane)
+        except Exception as error:  # somebody else's net or activation raises what it likes: no reason not to train it
+            found = unmeasured(f"not probed: {type(error).__name__}: {error}")
+        return json.dumps(as_json(found), indent=1).encode()
 
 
 def batch(net: torch.nn.Module, data: Data) -> tuple[Tensor, Tensor]:

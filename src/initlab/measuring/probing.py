@@ -45,6 +45,8 @@ ROWS = 128  # of a batch, at most
 JACOBIAN_ROWS = 8
 SATURATED = 0.1  # of the greatest slope near 0
 
+Expected = tuple[theory.Trace | None, str | None]  # what theory expects, or why it says nothing of a net
+
 
 def probe(
     model: nn.Module,
@@ -63,6 +65,12 @@ def probe(
     Jacobian and curvature, which take most of the time. Raises Refused where the net has no layer or gives no tensor.
     """
     x, y = batch if isinstance(batch, tuple) else (batch, None)
+    told = (None, None) if init is None else expected(model, init, act, x[:ROWS], fields)
+    return measure(model, x, y, told, full)
+
+
+def measure(model: nn.Module, x: Tensor, y: Tensor | None, told: Expected, full: bool) -> Probe:
+    """The same beside what theory is known to expect, None and None where it was not asked."""
     x, y = x[:ROWS].detach().clone(), None if y is None else y[:ROWS]
     if y is not None and not y.is_floating_point():
         y = y.long()
@@ -80,7 +88,6 @@ def probe(
         whole = _whole(watch, x, out, loss) if full else {}
     layers = tuple(watch.measured(record.weights, full))
     likeness, logits = cosines(x), out.detach().double().reshape(-1, out.shape[-1] if out.dim() > 1 else 1)
-    predicted, unpredicted = (None, None) if init is None else _predicted(model, init, act, x.detach(), fields)
     found = Probe(
         layers,
         rows=len(x),
@@ -90,11 +97,23 @@ def probe(
         rank=effective_rank(likeness),
         loss=None if loss is None else float(loss.detach()),
         loss_expected=_expected(y, logits),
-        predicted=predicted,
-        unpredicted=unpredicted,
+        predicted=told[0],
+        unpredicted=told[1],
         **whole,
     )
     return replace(found, **judge(found)._asdict())
+
+
+def expected(
+    model: nn.Module, init: str, act: str | Mapping[str, Any], x: Tensor, fields: Mapping[str, Any]
+) -> Expected:
+    """What theory expects of a net on rows x, whatever its weights are. Raises Refused for words that mean nothing."""
+    INITS.typed({"name": init, **fields})
+    ACTS.typed({"name": act} if isinstance(act, str) else act)
+    try:
+        return trace(model, init, act=act, data=x.detach(), **fields), None
+    except Refused as refused:
+        return None, str(refused)
 
 
 class _Watch:
@@ -190,7 +209,8 @@ def _slopes(call: Callable[[Tensor], Any], x: Tensor) -> dict[str, float]:
     """Shares of dead and saturated slopes, and of units that are dead for every row; a unit is a channel of an image,
     else the last dimension."""
     at_place = slope(call, x)
-    steepest = max(float(slope(call, torch.full_like(x[:1], at)).abs().max()) for at in (-1.0, 0.0, 1.0))
+    near = torch.cat([torch.full_like(x[:1], at) for at in (-1.0, 0.0, 1.0)])
+    steepest = float(slope(call, near).abs().max())
     dead = at_place == 0
     units = dead.movedim(1 if x.dim() == 4 else -1, 0).flatten(1).all(1)
     return {
@@ -207,18 +227,6 @@ def _tensor(out: Any) -> Tensor:
     if first is None:
         raise Refused(f"probe: the net gives {type(out).__name__}, and no tensor in it.")
     return first
-
-
-def _predicted(
-    model: nn.Module, init: str, act: str | Mapping[str, Any], x: Tensor, fields: Mapping[str, Any]
-) -> tuple[theory.Trace | None, str | None]:
-    """What theory expects, or why it says nothing of this net. Raises Refused for words that mean nothing."""
-    INITS.typed({"name": init, **fields})
-    ACTS.typed({"name": act} if isinstance(act, str) else act)
-    try:
-        return trace(model, init, act=act, data=x, **fields), None
-    except Refused as refused:
-        return None, str(refused)
 
 
 def _expected(y: Tensor | None, logits: Tensor) -> float | None:

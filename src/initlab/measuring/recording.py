@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList
-from torch.overrides import TorchFunctionMode
+from torch.overrides import TorchFunctionMode, _pop_mode_temporarily
 from torch.utils.weak import WeakIdKeyDictionary
 
 OPAQUE = (nn.MultiheadAttention, nn.RNNBase, nn.RNNCellBase)  # they have children or parts, and are one call
@@ -126,7 +126,8 @@ class Recorder(TorchFunctionMode):
     def _enter_one(self, name: str, module: nn.Module, args: Any, kwargs: Any) -> None:
         if not self._inside and args and isinstance(args[0], Tensor):
             self._inside += 1
-            self.before(module, lambda x: module.forward(x, *args[1:], **kwargs), args[0])
+            with _pop_mode_temporarily():  # what a look computes need not come by here, to be let pass
+                self.before(module, lambda x: module.forward(x, *args[1:], **kwargs), args[0])
             self._inside -= 1
         self._inside += 1
 
@@ -134,7 +135,8 @@ class Recorder(TorchFunctionMode):
         self._inside -= 1
         first = out[0] if isinstance(out, tuple) else out
         if not self._inside and isinstance(first, Tensor):
-            self._keep(name, module, args, kwargs, first)
+            with _pop_mode_temporarily():
+                self._keep(name, module, args, kwargs, first)
 
     def _keep(self, name: str, what: Any, args: Any, kwargs: Mapping[str, Any], out: Tensor) -> None:
         self._inside += 1

@@ -98,16 +98,17 @@ def style() -> Iterator[None]:
         yield
 
 
-def published(figure: Figure, name: str, title: str) -> Published:
-    """The figure's SVG and PDF, equal bytes for equal figures."""
+def published(figure: Figure, name: str, title: str, printed: bool = True) -> Published:
+    """The figure's SVG, and PDF and PNG where it is to be printed; equal bytes for equal figures."""
     svg, pdf, png = io.BytesIO(), io.BytesIO(), io.BytesIO()
     undated = {"Date": None, "Creator": None, "Format": None, "Type": None}
     unsigned = {"CreationDate": None, "Creator": None, "Producer": None}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # a letter that the font lacks: a box in the PDF
         figure.savefig(svg, format="svg", metadata=undated, transparent=True)
-        figure.savefig(pdf, format="pdf", metadata=unsigned)
-        figure.savefig(png, format="png", dpi=130, metadata={"Software": None})
+        if printed:
+            figure.savefig(pdf, format="pdf", metadata=unsigned)
+            figure.savefig(png, format="png", dpi=130, metadata={"Software": None})
     return Published(_strict(svg.getvalue(), name, title), pdf.getvalue(), png.getvalue())
 
 

@@ -178,8 +178,8 @@ def place(cell: Cell, axes: Iterable[Axis]) -> tuple[str, ...]:
     return tuple(said(cell.at[axis.name]) for axis in axes)
 
 
-def drawn(figure: Any, name: str, caption: str, alt: str) -> Figure:
-    made = published(figure, name, alt)
+def drawn(figure: Any, name: str, caption: str, alt: str, printed: bool = True) -> Figure:
+    made = published(figure, name, alt, printed)
     return Figure(name, caption, alt, made.svg, made.pdf, made.png)
 
 

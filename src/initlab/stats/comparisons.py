@@ -11,6 +11,8 @@ from scipy import special, stats
 
 from initlab.stats.intervals import FLAT, LEVEL, Estimate, Floats, flat, mean, proportion
 
+PERMUTED = 13  # pairs, up to which scipy's signed ranks go through all signs where there are ties
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -106,7 +108,10 @@ def against_none(paired: Floats) -> tuple[float | None, str]:
         return None, "one seed" if len(paired) else "no seed in common"
     if (paired == 0).all():
         return 1.0, "all equal"
-    if not np.isfinite(paired).all() or flat(paired):
+    finite = bool(np.isfinite(paired).all())
+    if finite and flat(paired) and len(paired) <= PERMUTED:
+        return 2.0 ** (1 - len(paired)), "Wilcoxon"  # all lean one way, as of 2^n choices of signs only two do
+    if not finite or flat(paired):
         return float(stats.wilcoxon(paired, zero_method="zsplit").pvalue), "Wilcoxon"
     return float(_t_test(paired.mean(), paired.std(ddof=1), len(paired))), "paired t"
 

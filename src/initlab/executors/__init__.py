@@ -1,1 +1,0 @@
-"""Where stacks are trained: here, in processes beside this one, on a Ray cluster, or under Slurm."""

@@ -11,18 +11,21 @@ from pathlib import Path
 import initlab.training.sweep  # noqa: F401  # torch and lightning, before the fork
 from faults import ROOT
 from initlab.command import main
-from initlab.training import interrupts
+from initlab.training import interrupts, module
 
 
 class Child:
     """`python train.py words` in a folder, from where its handlers are installed."""
 
-    def __init__(self, words: Sequence[str], cwd: Path, gate: int | None = None) -> None:
-        """``gate``: the reading end of a pipe at which the child waits."""
+    def __init__(self, words: Sequence[str], cwd: Path, gate: int | None = None, slow: float = 0) -> None:
+        """``gate``: the reading end of a pipe at which the child waits. ``slow``: seconds more for each update."""
         self._code: int | None = None
         ready, tell = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
+            if slow:
+                whole = module.step
+                module.step = lambda *given: (time.sleep(slow), whole(*given))[1]
             self._run(list(words), cwd, tell, gate)
         os.close(tell)
         os.read(ready, 1)

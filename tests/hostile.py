@@ -9,6 +9,7 @@ a file whose making shows that something was executed.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -25,8 +26,9 @@ import numpy as np
 
 from initlab.planning import plan
 from initlab.planning.compose import Composer
+from initlab.storage.journal import part_id
 from initlab.storage.store import Store
-from initlab.training.curves import Series
+from initlab.training.curves import Series, packed
 
 ROOT = Path(__file__).resolve().parent.parent
 CANARY = "hunter2-f00dcafe"
@@ -53,7 +55,8 @@ def sound(folder: Path) -> Path:
             )
         points = np.array([1, 2])
         values = np.array([[3, 2], [2, 1.5]])
-        opened.commit(records, stack.id, {"val/loss": Series(points, points * 128, points * 1.0, values)})
+        curves = {"val/loss": Series(points, points * 128, points * 1.0, values)}
+        opened.commit(records, stack.id, packed(curves, [record["key"] for record in records]))
     return folder
 
 
@@ -485,6 +488,42 @@ def _events(folder: Path) -> None:
 def _projector(folder: Path) -> None:
     for place in (folder, folder / "runs", folder / "runs" / "init=xavier"):
         (place / "projector_config.pbtxt").write_text('model_checkpoint_path: "/etc/passwd"\n')
+
+
+def rehashed(folder: Path, file: Path, content: bytes) -> None:
+    """Put other content into a checkpoint; the journal, whose checksums are right again, has its hash."""
+    old, new = (hashlib.sha256(some).hexdigest() for some in (file.read_bytes(), content))
+    file.write_bytes(content)
+    lines = (line.partition(" ")[2] for line in (folder / "journal").read_text().splitlines())
+    journal(folder, *(line.replace(old, new) for line in lines))
+
+
+def unfinished(folder: Path, name: str, content: bytes) -> None:
+    """No run is done, and a checkpoint of all of them lies in a file."""
+    (stack,) = json.loads((folder / "sweep.json").read_text())["stacks"]
+    (folder / name).write_bytes(content)
+    line = {"part": part_id(stack["keys"]), "step": 5, "of": 11, "file": name, "time": 1.7e9}
+    line["sha256"] = hashlib.sha256(content).hexdigest()
+    journal(folder, json.dumps({"schema": 1, "runs": [], "checkpoint": line}))
+
+
+CHECKPOINTS = {
+    "of words": b"not one",
+    "whose header claims gigabytes": struct.pack("<Q", 2**32) + b"{}",
+    "of nothing": struct.pack("<Q", 2) + b"{}",
+    "that is a pickle": pickle.dumps(Bomb()),
+}
+for kind, found in CHECKPOINTS.items():
+
+    @hostile(f"a checkpoint {kind}")
+    def _checkpoint(folder: Path, found: bytes = found) -> None:
+        unfinished(folder, "checkpoints/a.safetensors", found)
+
+
+@hostile("a terabyte of a checkpoint")
+def _endless_checkpoint(folder: Path) -> None:
+    unfinished(folder, "checkpoints/a.safetensors", b"")
+    _huge(folder / "checkpoints" / "a.safetensors")
 
 
 PROBES = {

@@ -52,10 +52,10 @@ def test_lines_come_at_a_stacks_end_and_once_in_ten_seconds(plan: Plan, capsys: 
     clock = Clock()
     shown = Progress(plan, {}, clock)
     for number, stack in enumerate(plan.stacks):
-        shown.begin(stack.runs)
+        shown.begin("all", stack.runs)
         for step in range(101):
             clock.now += 0.15 * (step > 0)
-            shown.tick(step, of=100)
+            shown.tick("all", step, of=100)
         shown.end([record(run, 0.1 * number) for run in stack.runs])
     printed = capsys.readouterr().out.splitlines()
     assert [line for line in printed if " in " in line] == [
@@ -78,13 +78,13 @@ def test_the_time_left_is_that_of_equal_work(plan: Plan) -> None:
     assert shown.left() == ""
     total = 3 * (45 + 100 + 100)  # updates of a run, each of which takes seven seconds
     for stack, first in zip(plan.stacks[1:], (55, 0, 0), strict=True):
-        shown.begin(stack.runs)
-        shown.tick(first, of=100)
+        shown.begin("all", stack.runs)
+        shown.tick("all", first, of=100)
         before = made
         for step in (60, 80, 100):
             made = before + 3 * (step - first)
             clock.now = 100.0 + 7.0 * made
-            shown.tick(step, of=100)
+            shown.tick("all", step, of=100)
             assert shown.left() == duration(7.0 * (total - made))
         shown.end([record(run) for run in stack.runs])
 
@@ -92,9 +92,9 @@ def test_the_time_left_is_that_of_equal_work(plan: Plan) -> None:
 def test_a_stack_that_is_halved_ends_once(plan: Plan, capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
     shown, runs = Progress(plan, {}, clock), plan.stacks[0].runs
-    shown.begin(runs)
+    shown.begin("all", runs)
     for part in (runs[:1], runs[1:]):
-        shown.begin(part)
+        shown.begin("half", part)
         clock.now += 1
         shown.end([record(run, status="failed" if part == runs[:1] else "done") for run in part])
     assert capsys.readouterr().out == ("stack 1 of 4: 3 runs in 2.0 s; 3 of 12 runs done (1 failed), about 6 s left\n")
@@ -113,13 +113,13 @@ def test_the_region_shows_everything_and_is_taken_back(plan: Plan) -> None:
     clock, out = Clock(), io.StringIO()
     done = {run.key: record(run, 0.25) for run in plan.stacks[0].runs}
     with Region(Console(file=out, force_terminal=True, width=100), plan, done, clock) as shown:
-        shown.begin(plan.stacks[1].runs)
-        shown.tick(0, of=100)
-        shown.tick(20, of=100)
+        shown.begin("all", plan.stacks[1].runs)
+        shown.tick("all", 0, of=100)
+        shown.tick("all", 20, of=100)
         clock.now += 10
-        shown.tick(60, of=100)
+        shown.tick("all", 60, of=100)
         frames = len(out.getvalue())
-        shown.tick(61, of=100)  # within the same quarter of a second: nothing is drawn
+        shown.tick("all", 61, of=100)  # within the same quarter of a second: nothing is drawn
         assert len(out.getvalue()) == frames
         shown.say("init=[ones] failed: [reason]")
         print("a warning from elsewhere")

@@ -16,6 +16,7 @@ from conftest import small
 from initlab import command
 from initlab.specs import ARCHS
 from initlab.storage import events
+from initlab.training.chain import Chain
 from initlab.training.curves import Series
 from initlab.training.module import StackModule
 from initlab.training.signals import signals
@@ -55,7 +56,9 @@ def test_a_stack_tells_what_each_run_does(name: str) -> None:
         )
         assert torch.allclose(update, moved / size, rtol=1e-9, equal_nan=True)
         assert torch.allclose(module.program.hyper.lr * gradient, moved, rtol=1e-6, atol=1e-15)
-    one_by_one = signals(replace(module.program, stackable=False), before, after, x, y)
+    one_by_one = signals(
+        replace(module.program, chain=Chain.of(module.program.net, stackable=False)), before, after, x, y
+    )
     assert one_by_one.keys() == found.keys()
     for metric, values in found.items():
         assert torch.allclose(values, one_by_one[metric], rtol=1e-9, atol=1e-15), metric

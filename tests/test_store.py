@@ -15,7 +15,7 @@ from initlab.planning.plan import Plan
 from initlab.storage import journal, store
 from initlab.storage.folder import read
 from initlab.storage.store import Store
-from initlab.training.curves import Series
+from initlab.training.curves import Series, packed
 
 ROOT = Path(__file__).resolve().parent.parent
 DESCRIBED = {"command": ["python", "train.py"], "created": "2026-01-31T12:00:00Z"}
@@ -46,9 +46,8 @@ def complete(opened: Store, status: str = "done") -> None:
             | {"final": {"val/loss": 1.5}, "best": {}, "steps": 2, "seconds": 0.1, "curves": f"curves/{stack.id}.npz"}
         )
     points = np.array([1, 2])
-    opened.commit(
-        records, stack.id, {"val/loss": Series(points, points * 8, points * 1.0, np.array([[3, 2], [2, 1.5]]))}
-    )
+    curves = {"val/loss": Series(points, points * 8, points * 1.0, np.array([[3, 2], [2, 1.5]]))}
+    opened.commit(records, stack.id, packed(curves, [run.key for run in stack.runs]))
 
 
 def test_every_cut_of_a_journal_loses_the_last_commit_at_most(tmp_path: Path) -> None:

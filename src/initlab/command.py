@@ -161,10 +161,12 @@ def _is_open(plan: Plan) -> bool:
 
 
 def _carry_out(root: Path, plan: Plan, argv: list[str]) -> int:
+    from initlab.executors import layout
     from initlab.storage import store
     from initlab.views import tables
 
     store.check(plan)
+    layout.check(plan.options)
     if plan.options["report"]:
         from initlab.reporting import report
 
@@ -207,9 +209,12 @@ def _run(root: Path, plan: Plan, argv: list[str]) -> None:
     from initlab.views import tables
 
     def describe() -> dict[str, Any]:
+        from initlab.executors.layout import arranged
         from initlab.storage.record import describe
 
-        return describe(root, argv)
+        found = describe(root, argv)
+        found["device"]["threads"] = arranged(plan.options, plan.stacks, len(plan.stacks), None).threads
+        return found
 
     with Store.open(plan, describe) as store:  # a second starter is told before it waits for torch
         from initlab.training import sweep

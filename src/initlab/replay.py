@@ -86,7 +86,8 @@ def _typed(recorded: Config, name: str, places: Mapping[str, str], plugins: Mapp
             )
         dataset[place] = places[place]
     config["trainer"]["accelerator"] = "auto"
-    config["sweep"] |= {name: SWEEP[name].default for name in ("dry_run", "fresh", "retry")}
+    config["sweep"] |= {name: SWEEP[name].default for name in ("dry_run", "fresh", "retry", "executor", "slurm")}
+    config["sweep"]["workers"] = 1  # in this process, on the threads that it is given
     return typed(config)
 
 

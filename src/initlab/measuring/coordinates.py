@@ -21,8 +21,9 @@ from initlab.datasets import load
 from initlab.errors import Refused
 from initlab.planning.plan import Plan, Stack
 from initlab.slots import slots
+from initlab.training.chain import Tensors
 from initlab.training.module import StackModule
-from initlab.training.step import Tensors, step
+from initlab.training.step import step
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,9 @@ from initlab.schemes.adapt import Adapted, Batches, Told
 from initlab.schemes.inits import scaled
 from initlab.slots import Slot
 from initlab.specs import INITS
+from initlab.training.chain import Tensors
 from initlab.training.optimizers import Hyper, adam
-from initlab.training.step import Tensors, loss, task_of
+from initlab.training.step import loss, task_of
 
 EPSILON = 1e-5  # in the gradient quotient's denominator, as published
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -50,6 +51,30 @@ class Roles:
         return {str(name): str(role) for name, role in value.items()}
 
 
+# What a job of the queue may ask for, as sbatch calls it. Nothing here names a program or a line of a script.
+ASKED = (
+    *("partition", "account", "qos", "constraint", "gres", "nodelist", "exclude", "reservation"),
+    *("time", "mem", "cpus_per_task", "gpus_per_node"),
+)
+PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._,:=+*@&|\[\]-]*")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a job asks of Slurm; its values end up in a script, so that they are numbers or one plain word."""
+
+    allowed: str = f"some of {', '.join(ASKED)} with a number or a word each, such as {{partition: gpu, time: 60}}"
+
+    def __call__(self, value: object) -> dict[str, int | str]:
+        if not isinstance(value, Mapping) or not value.keys() <= set(ASKED):
+            raise ValueError
+        for one in value.values():
+            number = isinstance(one, int) and not isinstance(one, bool) and one > 0
+            if not number and not (isinstance(one, str) and PLAIN.fullmatch(one)):
+                raise ValueError
+        return {str(name): one for name, one in value.items()}
+
+
 SEEDS = {
     "seed": Field(0, SEED, "of everything a run draws, unless the two below say otherwise"),
     "init_seed": Field(None, OneOf((None,), (SEED,)), "of the initial weights; null: seed"),
@@ -79,5 +104,8 @@ SWEEP = {
         "measure each run's net before training: runs/<name>/probe.json; moments: without spectra and curvature",
     ),
     "report": Field(False, Boolean(), "build the report at the end: report/index.html"),
+    "executor": Field("local", OneOf(("local", "ray", "slurm")), "who trains: docs/scaling.md"),
+    "workers": Field("auto", OneOf(("auto",), (Integer(1),)), "stacks that train at once; auto: one a core, or a GPU"),
+    "slurm": Field({}, Asked(), "what a job asks of Slurm, such as {partition: gpu, time: 60}"),
     "stack_width": Field(64, Integer(1), "runs trained as one program, at most"),
 }

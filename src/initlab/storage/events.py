@@ -53,18 +53,33 @@ def append(path: Path, points: Iterable[Point], anew: bool = False) -> None:
     record is lost or shown as garbage, so a file whose last write may have been cut short is written anew.
     """
     points = list(points)
+    put(path, body(points), points[0][1] if points else time.time(), anew)
+
+
+def body(points: Iterable[Point]) -> bytes:
+    """The points as they lie in a file, behind its head. Raises ValueError where their steps do not increase."""
+    points = list(points)
     for (before, _, _), (step, _, _) in pairwise(points):
         if step <= before:
-            raise ValueError(f"{path}: step {step} after step {before}; steps have to increase")
+            raise ValueError(f"step {step} after step {before}; steps have to increase")
+    return framed(_event(*point) for point in points)
+
+
+def put(path: Path, body: bytes, started: float, anew: bool = False) -> None:
+    """`append` of a body; ``started`` is the wall time of the file's head, where it gets one."""
     if not anew and path.exists() and path.stat().st_size:
-        disk.append(path, framed(_event(*point) for point in points))
+        disk.append(path, body)
     else:
-        disk.write(path, whole(points, points[0][1] if points else time.time()))
+        disk.write(path, _head(started) + body)
 
 
 def whole(points: Iterable[Point], started: float) -> bytes:
     """A file of these points; ``started`` is the wall time of its head."""
-    return framed([Event(wall_time=started, file_version=VERSION), *(_event(*point) for point in points)])
+    return _head(started) + body(points)
+
+
+def _head(started: float) -> bytes:
+    return framed([Event(wall_time=started, file_version=VERSION)])
 
 
 def read(path: Path) -> dict[str, list[tuple[int, float]]]:

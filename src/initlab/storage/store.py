@@ -20,13 +20,12 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-
-import numpy as np
 
 from initlab.errors import FolderInUse, Refused
 from initlab.planning.plan import Plan, Run, Stack
@@ -36,7 +35,6 @@ from initlab.storage.difference import difference
 from initlab.storage.files import LARGEST
 from initlab.storage.folder import description_of, read
 from initlab.storage.journal import Record
-from initlab.training.curves import Series, arrays
 
 SCHEMA = 1
 # In the order in which they are removed: while sweep.json is there, the folder is known as ours.
@@ -50,6 +48,7 @@ class Store:
     def __init__(self, plan: Plan, lock: int) -> None:
         self.plan, self.folder, self._lock = plan, plan.folder, lock
         self.done = settled(plan)
+        self._left = {run.key for run in plan.runs} - self.done.keys()
         self._checkpoints = journal.checkpoints(plan.folder / "journal")
 
     @classmethod
@@ -91,6 +90,10 @@ class Store:
     ) -> None:
         os.close(self._lock)
 
+    def leave_lock(self) -> None:
+        """In a fork of the process: the lock is the parent's, and ends with it."""
+        os.close(self._lock)
+
     def run_folder(self, run: Run) -> Path:
         return self.folder / "runs" / run.name
 
@@ -114,32 +117,36 @@ class Store:
         checksum = hashlib.sha256(content).hexdigest()
         line = {"part": part, "step": step, "of": of, "file": name, "sha256": checksum, "time": time.time()}
         journal.mark(self.folder / "journal", line)
-        self._checkpoints.setdefault(part, []).append(line)
-        self._sweep_out()
+        saved = self._checkpoints.setdefault(part, [])
+        saved.append(line)
+        self._drop(saved[:-CHECKPOINTS])
+        del saved[:-CHECKPOINTS]
 
-    def checkpoint(self, part: str) -> bytes | None:
-        """The last checkpoint of a part that is whole, if it has one."""
+    def checkpoints(self, part: str) -> Iterator[bytes]:
+        """The checkpoints of a part that are whole, the last one first."""
         for line in reversed(self._checkpoints.get(part, [])[-CHECKPOINTS:]):
-            if (self.folder / line["file"]).exists():
+            with suppress(Refused):  # it is gone, or larger than any of ours
                 content = received.content(self.folder, line["file"], LARGEST)
                 if hashlib.sha256(content).hexdigest() == line["sha256"]:
-                    return content
-        return None
+                    yield content
 
-    def commit(self, records: Sequence[Record], part: str = "", curves: Mapping[str, Series] | None = None) -> None:
-        """Write the results of a part; they count from the moment at which the journal's line is on the disk."""
+    def commit(self, records: Sequence[Record], part: str = "", curves: bytes | None = None) -> None:
+        """Write the results of a part, ``curves`` as `curves.packed` has them.
+
+        They count from the moment at which the journal's line is on the disk.
+        """
         if curves is not None:
-            buffer = io.BytesIO()
-            np.savez(buffer, **arrays(curves, [record["key"] for record in records]))  # type: ignore[arg-type]
-            disk.replace(self.folder / "curves" / f"{part}.npz", buffer.getvalue())
+            disk.replace(self.folder / "curves" / f"{part}.npz", curves)
         folders = [self.folder / record["folder"] for record in records]
         for folder, record in zip(folders, records, strict=True):
             disk.write(folder / "result.json", json.dumps(record, indent=1).encode())
         disk.sync_all([*(file for folder in folders for file in (*folder.iterdir(), folder)), self.folder / "runs"])
         journal.append(self.folder / "journal", records, part)
         self.done |= {record["key"]: record for record in records}
-        self._checkpoints.pop(part, None)
-        self._sweep_out()
+        self._left -= {record["key"] for record in records}
+        self._drop(self._checkpoints.pop(part, []))
+        if not self._left:
+            self._sweep_out()
 
     def split(self, stack: Stack) -> tuple[Stack, Stack]:
         """Two stacks in place of one that does not fit into memory, for this command and for those after it."""
@@ -150,10 +157,14 @@ class Store:
         _rewrite(self.folder, {"stacks": stacks_of(stacks)})
         return halves
 
+    def _drop(self, checkpoints: Iterable[Mapping[str, Any]]) -> None:
+        for line in checkpoints:
+            disk.remove(self.folder / line["file"])
+
     def _sweep_out(self) -> None:
         """Remove curves that were written and never committed, and checkpoints that nothing will go on from."""
         kept = {record.get("curves") for record in self.done.values()}
-        if any(self.pending(stack) for stack in self.plan.stacks):
+        if self._left:
             kept |= {line["file"] for lines in self._checkpoints.values() for line in lines[-CHECKPOINTS:]}
         for part in ("curves", "checkpoints"):
             for file in (self.folder / part).iterdir():

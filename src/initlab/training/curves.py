@@ -9,6 +9,7 @@ What is asked for comes to the host in one transfer a metric: training never wai
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -97,3 +98,10 @@ def arrays(curves: Mapping[str, Series], keys: list[str]) -> dict[str, NDArray[A
         out |= {metric: series.values, f"{metric}.step": series.steps, f"{metric}.samples": series.samples}
         out[f"{metric}.time"] = series.times
     return out
+
+
+def packed(curves: Mapping[str, Series], keys: list[str]) -> bytes:
+    """The content of a curves file."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays(curves, keys))  # type: ignore[arg-type]
+    return buffer.getvalue()

@@ -7,6 +7,11 @@
 
 A second signal ends the process at once. Outside `held` nothing needs to be put away, so the handler ends the process
 itself: an exception could be lost on its way, in a destructor say, and the command would go on.
+
+    serve(asked)                # in a worker, in place of both: `poll` raises Interrupted once ``asked()``
+
+There SIGTERM, and SIGUSR2, which queues send before a job's time is up, ask the same; Ctrl-C is left to the
+coordinator.
 """
 
 from __future__ import annotations
@@ -14,7 +19,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
@@ -32,11 +38,27 @@ class Interrupted(BaseException):
 
 _held = False
 _received: int | None = None
+_asked: Callable[[], bool] | None = None  # in a worker: whether its coordinator wants it to leave
 
 
 def catch() -> None:
-    for number in SIGNALS:
-        signal.signal(number, _answer)
+    """Signals are answered here, until somebody else answers them. Only a main thread is asked about signals."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    if _asked is None:
+        for number in SIGNALS:
+            signal.signal(number, _answer)
+    else:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in (signal.SIGTERM, signal.SIGUSR2):
+            signal.signal(number, _note)
+
+
+def serve(asked: Callable[[], bool]) -> None:
+    """From here on this process is a worker, and what its parent knew of signals is forgotten."""
+    global _held, _received, _asked
+    _held, _received, _asked = False, None, asked
+    catch()
 
 
 @contextmanager
@@ -54,13 +76,20 @@ def held() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def requested() -> bool:
+def signalled() -> bool:
     """Whether a signal waits."""
     return _received is not None
 
 
+def requested() -> bool:
+    """The same, or a worker's coordinator wants it to leave. Asked after each update."""
+    return _received is not None or (_asked is not None and _asked())
+
+
 def poll() -> None:
-    """Raise Interrupted if a signal waits."""
+    """Raise Interrupted if that is so."""
+    if _asked is not None and requested():
+        raise Interrupted(_received or signal.SIGTERM)
     if _received is not None:
         signal.signal(signal.SIGALRM, _end)
         raise Interrupted(_received)
@@ -78,6 +107,11 @@ def _answer(number: int, _: object) -> None:
     _received = number
     signal.signal(signal.SIGALRM, _interrupt)
     signal.setitimer(signal.ITIMER_REAL, GRACE, 1.0)
+
+
+def _note(number: int, _: object) -> None:
+    global _received
+    _received = number
 
 
 def _interrupt(_: int, __: object) -> None:

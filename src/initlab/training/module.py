@@ -34,7 +34,8 @@ from initlab.schemes.initial import initial
 from initlab.slots import slots
 from initlab.specs import ACTS, ARCHS, OPTIMIZERS, PER_RUN
 from initlab.streams import permutation
-from initlab.training.checkpoint import Checkpoint
+from initlab.training.chain import Chain
+from initlab.training.checkpoint import INTERVALS, Checkpoint
 from initlab.training.curves import Curves
 from initlab.training.optimizers import Hyper, Optimizer
 from initlab.training.signals import signals
@@ -79,7 +80,7 @@ class StackModule(L.LightningModule):
 
     ``live`` are the lanes that are trained, by default all. The others are zeros that keep the width, and with it the
     arithmetic of the rest, as it is. A lane whose initial weights cannot be drawn joins them, its traceback in
-    ``raised``. ``resumed``: where to go on.
+    ``raised``. `go_on`: from where a checkpoint stands.
     """
 
     def __init__(
@@ -87,28 +88,31 @@ class StackModule(L.LightningModule):
         configs: Sequence[Config],
         data: Data,
         live: Sequence[int] | None = None,
-        resumed: Checkpoint | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.configs, self.data = configs, data
         self.live = list(range(len(configs)) if live is None else live)
         self.raised: dict[int, str] = {}
-        self.resumed = resumed
+        self.resumed: Checkpoint | None = None
         shared = configs[0]
         self.dtype_ = DTYPES[shared["trainer"]["precision"]]
         self.batch_size: int = shared["dataset"]["batch_size"]
         self.batches = len(data.train.x) // self.batch_size
         self.steps: int = shared["trainer"]["max_steps"] or shared["trainer"]["max_epochs"] * self.batches
-        self.log_every: int = shared["trainer"]["log_every_n_steps"]
-        self.probe_every: int = shared["trainer"]["probe_every"]
-        self.curves = Curves(resumed.curves if resumed else None)
-        self.initial_hashes: list[str] = resumed.hashes if resumed else []
+        self.intervals: dict[str, int] = {name: shared["trainer"][name] for name in INTERVALS}
+        self.curves = Curves()
+        self.initial_hashes: list[str] = []
         self.adapted: dict[int, list[Told]] = {}  # what the schemes that look at data did, by lane
         self.on_ready: Callable[[], None] = lambda: None  # before the first update
         self.on_chunk: Callable[[], None] = lambda: None  # within an epoch
         self.on_block: Callable[[], None] = lambda: None  # after an epoch and its evaluation
         self.stop: Callable[[], bool] = lambda: False  # asked after each update; then on_chunk comes at once
+
+    def go_on(self, checkpoint: Checkpoint) -> None:
+        """Start from there, and measure at its intervals: a curve has one."""
+        self.resumed, self.curves, self.initial_hashes = checkpoint, Curves(checkpoint.curves), checkpoint.hashes
+        self.intervals = checkpoint.intervals
 
     # --- before training ----------------------------------------------------------------------------------------------
 
@@ -116,7 +120,7 @@ class StackModule(L.LightningModule):
         """Make every run's initial weights, or take the checkpoint's state, and put it and the data on the device."""
         shared = self.configs[0]
         net = build_net(shared, self.data).to(self.dtype_)
-        hyper = self._hyper()
+        hyper = self.hyper()
         self._parts = {
             name: (self._on_device(part.x), self._on_device(part.y))
             for name, part in (("train", self.data.train), ("val", self.data.val), ("test", self.data.test))
@@ -125,13 +129,13 @@ class StackModule(L.LightningModule):
         self.refusal = refusal(net, self._parts["train"][0][: self.batch_size].cpu())
         self.program = Program(
             net.to(self.device),
+            Chain.of(net, stackable=self.refusal is None),
             self.data.task,
             optimizer.update,
             hyper,
             shared["optimizer"]["schedule"],
             self.steps,
             warmup=round(shared["optimizer"]["warmup"] * self.steps),
-            stackable=self.refusal is None,
             rates=self._rates(net),
         )
         first = self.resumed.state if self.resumed else self._start(net, optimizer.slots(hyper))
@@ -178,7 +182,7 @@ class StackModule(L.LightningModule):
             for name in {name for run in runs for name in run}
         }
 
-    def _hyper(self) -> Hyper:
+    def hyper(self) -> Hyper:
         def column(field: str, neutral: float) -> Tensor | None:
             values = [config["optimizer"].get(field) for config in self.configs]
             values = [neutral if value is None else value for value in values]
@@ -217,23 +221,25 @@ class StackModule(L.LightningModule):
         return -(-self.steps // self.batches) - t // self.batches if t < self.steps else 0
 
     def on_train_epoch_start(self) -> None:
-        """Each run's order of this epoch: rows [R, batches, B]; runs of one order_seed have the same."""
+        """Each run's order of this epoch: rows [R, batches, B]; [1, batches, B] where all have one order_seed."""
         rows, size = len(self.data.train.x), self.batches * self.batch_size
         seeds = [config["order_seed"] for config in self.configs]
+        seeds = seeds[:1] if len(set(seeds)) == 1 else seeds
         epoch = f"epoch {self.state.t // self.batches}"
         orders = {seed: permutation(rows, seed, "order", epoch)[:size] for seed in set(seeds)}
         stacked = np.stack([orders[seed] for seed in seeds]).reshape(len(seeds), self.batches, self.batch_size)
         self._order = torch.from_numpy(stacked).to(self.device)
 
     def training_step(self, chunk: Chunk, _: int) -> None:
+        log_every, probe_every = (self.intervals[name] for name in INTERVALS)
         for i in range(chunk.first, chunk.first + chunk.batches):
             x, y = self._batch(i)
             before = self.state
             self.state, losses = step(self.program, before, x, y)
-            if self.probe_every and self.state.t % self.probe_every == 0:
+            if probe_every and self.state.t % probe_every == 0:
                 for metric, values in signals(self.program, before, self.state, x, y).items():
                     self._keep(metric, values)
-            if self.state.t % self.log_every == 0 or self.state.t == 1:
+            if self.state.t % log_every == 0 or self.state.t == 1:
                 self._keep("train/loss", losses)
             if self.stop():
                 break
@@ -250,10 +256,13 @@ class StackModule(L.LightningModule):
     # --- measuring ----------------------------------------------------------------------------------------------------
 
     def _batch(self, i: int) -> tuple[Tensor, Tensor]:
+        """x [R, B, ...] and y [R, B, ...]; a batch that all runs share lies there once."""
         rows = self._order[:, i]
-        return tuple(
+        x, y = (
             part.index_select(0, rows.flatten()).view(*rows.shape, *part.shape[1:]) for part in self._parts["train"]
-        )  # type: ignore[return-value]
+        )
+        runs = len(self.configs)
+        return x.expand(runs, *x.shape[1:]), y.expand(runs, *y.shape[1:])
 
     def _evaluate(self, part: str) -> None:
         loss, metric = evaluate(self.program, self.state, *self._parts[part])

@@ -45,11 +45,11 @@ def sgd(*, nesterov: bool) -> Optimizer:
 
     def update(p: Tensor, g: Tensor, slots: Slots, hyper: Hyper, t: int) -> tuple[Tensor, Slots]:
         if hyper.weight_decay is not None:
-            g = g + hyper.weight_decay * p
+            g = g.addcmul(hyper.weight_decay, p)
         if hyper.momentum is None:
-            return p - hyper.lr * g, ()
-        buffer = hyper.momentum * slots[0] + g
-        return p - hyper.lr * (g + hyper.momentum * buffer if nesterov else buffer), (buffer,)
+            return p.addcmul(hyper.lr, g, value=-1), ()
+        buffer = g.addcmul(hyper.momentum, slots[0])
+        return p.addcmul(hyper.lr, g.addcmul(hyper.momentum, buffer) if nesterov else buffer, value=-1), (buffer,)
 
     return Optimizer(update, slots=lambda hyper: 0 if hyper.momentum is None else 1)
 
@@ -60,7 +60,7 @@ def adam(*, beta1: float, beta2: float, eps: float) -> Optimizer:
 
     def update(p: Tensor, g: Tensor, slots: Slots, hyper: Hyper, t: int) -> tuple[Tensor, Slots]:
         if hyper.weight_decay is not None:
-            g = g + hyper.weight_decay * p
+            g = g.addcmul(hyper.weight_decay, p)
         return _moments(p, g, slots, hyper.lr, t, beta1, beta2, eps)
 
     return Optimizer(update, slots=lambda hyper: 2)
@@ -83,5 +83,5 @@ def _moments(
 ) -> tuple[Tensor, Slots]:
     first = slots[0].lerp(g, 1 - beta1)
     second = (beta2 * slots[1]).addcmul(g, g, value=1 - beta2)
-    denominator = second.sqrt() / (1 - beta2**t) ** 0.5 + eps
-    return p - (lr / (1 - beta1**t)) * first / denominator, (first, second)
+    denominator = second.sqrt().div_((1 - beta2**t) ** 0.5).add_(eps)
+    return p.addcdiv((lr / (1 - beta1**t)) * first, denominator, value=-1), (first, second)

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from initlab.measuring.kinds import is_activation, slope
-from initlab.training.step import Program, State, Tensors, lane, loss
+from initlab.training.chain import Tensors, lane
+from initlab.training.step import Program, State, loss
 
 
 def signals(program: Program, before: State, after: State, x: Tensor, y: Tensor) -> Tensors:
@@ -47,7 +48,7 @@ def _pass(program: Program, params: Tensors, buffers: Tensors, x: Tensor) -> tup
             out = functional_call(program.net, (params, {name: b.clone() for name, b in buffers.items()}), (x,))
         return out, {name: torch.stack(calls).detach() for name, calls in received.items()}
 
-    if program.stackable:
+    if program.chain.stackable:
         return vmap(one)(params, buffers, x)
     each = [one(lane(params, r), lane(buffers, r), x[r]) for r in range(len(x))]
     return torch.stack([out for out, _ in each]), {

@@ -5,9 +5,8 @@
 Targets are classes, [R, B], or one for each of the last P positions of a sequence, [R, B, P]; of regression numbers,
 [R, B, outputs].
 
-A solo run is a stack of one: there is no other path. The gradient of the *sum* of the runs' losses is each run's own
-gradient, and nothing here crosses runs, so a run that turns NaN stays alone: its lane is frozen at its last finite
-step and computes on, unused, at constant width.
+A solo run is a stack of one: there is no other path. Nothing here crosses runs, so a run that turns NaN stays alone:
+its lane is frozen at its last finite step and computes on, unused, at constant width.
 
 Letters: R runs, B rows of a batch, N rows of a part, P positions, C classes.
 """
@@ -21,12 +20,11 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
 
 from initlab.errors import Refused
+from initlab.training.chain import Chain, Part, Tensors
 from initlab.training.optimizers import Hyper, Slots, Update
 
-Tensors = dict[str, Tensor]
 EVALUATION_ROWS = 1024  # rows of a part that pass through the net at once; of sequences, 16 positions count as one
 
 
@@ -34,17 +32,17 @@ EVALUATION_ROWS = 1024  # rows of a part that pass through the net at once; of s
 class Program:
     """What all runs of a stack share, and their hyper-parameters [R].
 
-    ``stackable``: vmap takes the net. ``rates``: factors [R] of the learning rate of some parameters.
+    ``chain`` is the net's. ``rates``: factors [R] of the learning rate of some parameters.
     """
 
     net: nn.Module
+    chain: Chain
     task: Literal["classification", "regression"]
     update: Update
     hyper: Hyper
     schedule: Literal["constant", "cosine"]
     steps: int
     warmup: int = 0
-    stackable: bool = True
     rates: Mapping[str, Tensor] = field(default_factory=dict)
 
 
@@ -78,41 +76,22 @@ def start(params: Tensors, buffers: Tensors, slots: int) -> State:
     return State(params, buffers, empty, 0, torch.ones(runs, dtype=torch.bool, device=device), none, none.clone())
 
 
+@torch.no_grad()
 def step(program: Program, state: State, x: Tensor, y: Tensor) -> tuple[State, Tensor]:
     """One update of every run; the losses [R] are those before it."""
-    leaves = {name: p.detach().requires_grad_() for name, p in state.params.items()}
     program.net.train()
-    out, buffers = forward(program.net, leaves, state.buffers, x, stackable=program.stackable)
-    losses = loss(program.task, out, y)
-    grads = torch.autograd.grad(losses.sum(), list(leaves.values()))
-    with torch.no_grad():
-        return _advanced(program, state, dict(zip(leaves, grads, strict=True)), buffers, losses.detach())
-
-
-def forward(
-    net: nn.Module, params: Tensors, buffers: Tensors, x: Tensor, *, stackable: bool = True, shared: bool = False
-) -> tuple[Tensor, Tensors]:
-    """Outputs [R, B, outputs] and the buffers after the pass; ``shared``: x is [B, ...], the same for every run."""
-
-    def one(params: Tensors, buffers: Tensors, x: Tensor) -> tuple[Tensor, Tensors]:
-        buffers = {name: b.clone() for name, b in buffers.items()}  # norms write into the ones they are given
-        return functional_call(net, (params, buffers), (x,)), buffers
-
-    if stackable:
-        out, after = vmap(one, in_dims=(0, 0, None if shared else 0))(params, buffers, x)
-        return out, after
-    lanes = range(next(iter(params.values())).shape[0])
-    each = [one(lane(params, r), lane(buffers, r), x if shared else x[r]) for r in lanes]
-    return torch.stack([out for out, _ in each]), {name: torch.stack([b[name] for _, b in each]) for name in buffers}
+    out, buffers, back = program.chain.forward(state.params, state.buffers, x)
+    losses, slope = _loss_and_slope(program.task, out, y)
+    return _advanced(program, state, back(slope), buffers, losses)
 
 
 def refusal(net: nn.Module, x: Tensor) -> str | None:
     """None if vmap takes the net on a batch x [B, ...], else its reason in one line."""
-    params = {name: p.detach().unsqueeze(0) for name, p in net.named_parameters()}
-    buffers = {name: b.detach().unsqueeze(0) for name, b in net.named_buffers()}
+    params = {name: p.detach().expand(2, *p.shape) for name, p in net.named_parameters()}
+    buffers = {name: b.detach().expand(2, *b.shape) for name, b in net.named_buffers()}
     net.train()
     try:
-        forward(net, params, buffers, x, shared=True)
+        Part(net)(params, buffers, x.expand(2, *x.shape), trained=False)
     except Exception as error:  # vmap raises whatever the operator without a batching rule happens to raise
         return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
     return None
@@ -125,6 +104,22 @@ def loss(task: str, out: Tensor, y: Tensor) -> Tensor:
         return (out - y).square().flatten(1).mean(1)
     picked = out.gather(-1, y.unsqueeze(-1)).squeeze(-1)
     return (out.logsumexp(-1) - picked).flatten(1).mean(1)
+
+
+def _loss_and_slope(task: str, out: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Losses [R] and dL/d out, each run's of its own loss."""
+    if task == "classification" and out.dim() == 3:  # by hand at a quarter of autograd's cost
+        picked = y.unsqueeze(-1)
+        total = out.logsumexp(-1, keepdim=True)
+        losses = (total - out.gather(-1, picked)).squeeze(-1).mean(1)
+        slope = (out - total).exp_()  # softmax(out) - one_hot(y), over the rows
+        slope.scatter_add_(-1, picked, slope.new_full((), -1.0).expand(picked.shape))
+        return losses, slope.div_(out.shape[1])
+    with torch.enable_grad():
+        leaf = out.detach().requires_grad_()
+        losses = loss(task, leaf, y)
+        (slope,) = torch.autograd.grad(losses.sum(), leaf)
+    return losses.detach(), slope
 
 
 def task_of(out: Tensor, y: Tensor, where: str) -> Literal["classification", "regression"]:
@@ -162,7 +157,8 @@ def evaluate(program: Program, state: State, x: Tensor, y: Tensor) -> tuple[Tens
     at_once = max(EVALUATION_ROWS * 16 // max(positions, 16), 1)
     for rows in range(0, len(x), at_once):
         some_x, some_y = x[rows : rows + at_once], y[rows : rows + at_once]
-        out, _ = forward(program.net, state.params, state.buffers, some_x, stackable=program.stackable, shared=True)
+        shared = some_x.expand(len(total), *some_x.shape)
+        out, _, _ = program.chain.forward(state.params, state.buffers, shared, trained=False)
         wanted = some_y.expand(len(out), *some_y.shape)
         total = total + loss(program.task, out, wanted) * len(some_x)
         if program.task == "classification":
@@ -179,24 +175,36 @@ def _advanced(program: Program, state: State, grads: Tensors, buffers: Tensors, 
     hyper = _scheduled(program, state.t)
     if hyper.clip is not None:
         grads = _clipped(grads, hyper.clip)
+    own = {dims: _broadcast(hyper, dims) for dims in {p.dim() for p in grads.values()}}
     params, slots = {}, {}
     for name, p in state.params.items():
-        own = hyper._replace(lr=hyper.lr * program.rates[name]) if name in program.rates else hyper
-        params[name], slots[name] = program.update(p, grads[name], state.slots[name], _broadcast(own, p.dim()), t)
+        its = own[p.dim()]
+        if name in program.rates:
+            its = its._replace(lr=its.lr * _along(program.rates[name], p.dim()))
+        params[name], slots[name] = program.update(p, grads[name], state.slots[name], its, t)
+    if losses.device.type == "cpu" and _all_finite(state.alive, losses, params):
+        return State(params, buffers, slots, t, state.alive, state.diverged_at, state.diverged_in), losses
     # An infinite gradient makes the new parameter non-finite, so that loss and parameters tell all.
     finite = torch.stack([losses, *(p.reshape(len(p), -1).abs().amax(1) for p in params.values())]).isfinite()
     good = state.alive & finite.all(0)
-    if losses.device.type != "cpu" or not good.all():  # on a CPU asking is free; a GPU would have to wait
-        params = {name: _where(good, p, state.params[name]) for name, p in params.items()}
-        buffers = {name: _where(good, b, state.buffers[name]) for name, b in buffers.items()}
-        slots = {
-            name: tuple(_where(good, *pair) for pair in zip(s, state.slots[name], strict=True))
-            for name, s in slots.items()
-        }
+    params = {name: _where(good, p, state.params[name]) for name, p in params.items()}
+    buffers = {name: _where(good, b, state.buffers[name]) for name, b in buffers.items()}
+    slots = {
+        name: tuple(_where(good, *pair) for pair in zip(s, state.slots[name], strict=True)) for name, s in slots.items()
+    }
     fell = state.alive & ~good
     diverged_at = torch.where(fell, t, state.diverged_at)
     diverged_in = torch.where(fell, (~finite).to(torch.uint8).argmax(0), state.diverged_in)
     return State(params, buffers, slots, t, good, diverged_at, diverged_in), losses
+
+
+def _all_finite(alive: Tensor, losses: Tensor, params: Tensors) -> bool:
+    """Whether no run is dead or dies. A sum is finite only if all of its terms are, and costs a tenth of looking.
+
+    On a CPU the answer is there; a GPU would have to be waited for.
+    """
+    sums = torch.stack([losses, *(p.reshape(len(p), -1).sum(1) for p in params.values())])
+    return bool(alive.all() and sums.isfinite().all())
 
 
 def _clipped(grads: Tensors, clip: Tensor) -> Tensors:
@@ -237,8 +245,3 @@ def _along(values: Tensor, dims: int) -> Tensor:
 
 def _where(good: Tensor, new: Tensor, old: Tensor) -> Tensor:
     return torch.where(_along(good, new.dim()), new, old)
-
-
-def lane(tensors: Tensors, run: int) -> Tensors:
-    """One run's tensors."""
-    return {name: tensor[run] for name, tensor in tensors.items()}

@@ -1,30 +1,35 @@
-"""A plan -> results on disk: each stack trained as one program, committed when it is whole.
+"""A plan -> results on disk: each stack trained as one program, by any worker, committed when it is whole.
 
     with Store.open(plan, describe) as store:
         outcome = run(store)            # {"done": 4}
 
 Where a stack raises and it cannot be told for which run, one half of its runs is tried with the lanes of the other
 masked, and so on, until the run that raises is alone: it is failed, and the others are exactly what they are without
-it, as the width stays. Only where memory runs out a stack is split, and sweep.json says so from then on.
+it, as the width stays. Only where memory runs out a stack is split, and sweep.json says so from then on. An item of
+which its worker dies is tried again, from its last checkpoint, and counts as one that raises if that goes on.
 """
 
 from __future__ import annotations
 
-import logging
-import traceback
-import warnings
-from collections import Counter
+import time
+from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
-import torch
-
+from initlab.executors.items import Item, Outcome
+from initlab.executors.layout import arranged
+from initlab.executors.pool import Pool, pool
 from initlab.planning.plan import Run, Stack
+from initlab.storage.folder import description_of
 from initlab.storage.store import Store, write_table
 from initlab.training import interrupts
-from initlab.training.train import Training, fail
+from initlab.training.train import quiet
+from initlab.training.writer import Writer
 from initlab.views import hparams
 from initlab.views.progress import Progress, watch
+
+DEATHS = 3  # of workers, until it is the item's fault
+EVERY, APART = 5.0, 20  # seconds between two tables, and what one costs, so many times: they take less than 5 %
 
 
 def run(store: Store) -> Counter[str]:
@@ -32,60 +37,92 @@ def run(store: Store) -> Counter[str]:
 
     Raises Interrupted once a signal is answered, OSError where the disk fails.
     """
-    _quiet()
-    with interrupts.held(), watch(store.plan, store.done) as progress:
-        for stack in store.plan.stacks:
-            if pending := store.pending(stack):
-                _attempt(stack, pending, store, progress)
-                write_table(store.folder)
-                hparams.write(store.folder)
+    quiet()
+    pending = [stack for stack in store.plan.stacks if store.pending(stack)]
+    if pending:
+        device = (description_of(store.folder) or {}).get("device", {})
+        layout = arranged(store.plan.options, store.plan.stacks, len(pending), device.get("threads"))
+        with interrupts.held(), watch(store.plan, store.done) as progress, pool(layout, store) as workers:
+            _Sweep(store, progress, workers).run()
     return Counter(store.done[run.key]["status"] for run in store.plan.runs)
 
 
-@dataclass(frozen=True)
-class _Raised:
-    """As text: the exception itself would keep the stack's tensors alive."""
+class _Sweep:
+    """The items that wait, those that are carried out, and what is done about how they end."""
 
-    trace: str
-    memory: bool  # it ran out
+    def __init__(self, store: Store, progress: Progress, workers: Pool) -> None:
+        self.store, self.progress, self.workers = store, progress, workers
+        self.out = 0  # items that are carried out
+        self.items: deque[Item] = deque()
+        for stack in store.plan.stacks:
+            if pending := store.pending(stack):
+                self.items.append(self._item(stack, pending))
+        self.due = time.monotonic() + EVERY
 
+    def run(self) -> None:
+        while self.items or self.out:
+            if interrupts.requested():
+                if not self.out:
+                    break
+                self.workers.stop()
+            else:
+                self._give()
+            for item, outcome in self.workers.ended():
+                self.out -= 1
+                self.progress.leave(item.part)
+                self._answer(item, outcome)
+            self._views(time.monotonic() >= self.due)
+        interrupts.poll()
+        self._views(True)
 
-def _attempt(stack: Stack, runs: Sequence[Run], store: Store, progress: Progress) -> None:
-    """Train some runs of a stack, the lanes of the others masked."""
-    progress.begin(runs)
-    raised = _raised(stack, runs, store, progress)
-    if raised is None:
-        return
-    if raised.memory and len(stack.runs) > 1:
-        progress.say(f"  a stack of {len(stack.runs)} does not fit into memory; trying its halves")
-        for half in store.split(stack):
-            if pending := store.pending(half):
-                _attempt(half, pending, store, progress)
-        return
-    left = store.pending(stack, runs)  # a run whose weights could not be drawn has failed already
-    if len(left) == 1:
-        fail(left[0], raised.trace, store, progress)
-        return
-    progress.say(f"  a stack of {len(left)} raised; trying its halves")
-    middle = len(left) // 2
-    for some in (left[:middle], left[middle:]):
-        _attempt(stack, some, store, progress)
+    def _item(self, stack: Stack, runs: Sequence[Run], deaths: int = 0) -> Item:
+        options = self.store.plan.options
+        return Item(stack, tuple(runs), options["checkpoint_every"], options["probe"], deaths=deaths)
 
+    def _give(self) -> None:
+        while self.items and self.workers.free:
+            item = self.items.popleft()
+            self.out += 1
+            self.progress.begin(item.part, item.runs)
+            item = replace(item, checkpoints=tuple(self.store.checkpoints(item.part)))
+            self.workers.give(item, Writer(self.store, self.progress, item))
 
-def _raised(stack: Stack, runs: Sequence[Run], store: Store, progress: Progress) -> _Raised | None:
-    try:
-        Training(stack, runs, store, progress).run()
-    except OSError:
-        raise  # the disk's trouble is the command's, not the run's
-    except SystemExit as left:
-        return _Raised(f"SystemExit: a run's code called sys.exit({left.code})", memory=False)
-    except Exception as error:
-        memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
-        return _Raised(traceback.format_exc(), memory)
-    return None
+    def _answer(self, item: Item, outcome: Outcome) -> None:
+        left = self.store.pending(item.stack, item.runs)  # a run whose weights could not be drawn has failed already
+        if outcome.how == "done" or not left:
+            return
+        if outcome.how == "left":
+            self.items.appendleft(self._item(item.stack, left, item.deaths))
+        elif outcome.how == "died" and item.deaths + 1 < DEATHS:
+            self.progress.say(f"  a worker died ({outcome.trace}); its stack is tried again")
+            self.items.appendleft(self._item(item.stack, left, item.deaths + 1))
+        elif outcome.how == "died":
+            trace = f"WorkerDied: its process died, {outcome.trace}, {DEATHS} times"
+            self._divide(item, left, Outcome("raised", trace, outcome.memory))
+        else:
+            self._divide(item, left, outcome)
 
+    def _divide(self, item: Item, left: list[Run], raised: Outcome) -> None:
+        """Halves in place of an item that raised; a run that is alone has failed."""
+        stack, deaths = item.stack, max(0, item.deaths - 1)  # what an item did its half may do once less
+        if raised.memory and len(stack.runs) > 1:
+            self.progress.say(f"  a stack of {len(stack.runs)} does not fit into memory; trying its halves")
+            parts = [(half, self.store.pending(half)) for half in self.store.split(stack)]
+        elif len(left) == 1:
+            Writer(self.store, self.progress, item).fail(left[0].key, raised.trace)
+            return
+        else:
+            self.progress.say(f"  a stack of {len(left)} raised; trying its halves")
+            middle = len(left) // 2
+            parts = [(stack, left[:middle]), (stack, left[middle:])]
+        self.items.extendleft(self._item(of, runs, deaths) for of, runs in reversed(parts) if runs)
 
-def _quiet() -> None:
-    """Lightning's advice is about training one large model; here it would be said once a stack."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="lightning")
+    def _views(self, now: bool) -> None:
+        """The table and TensorBoard's of the hyper-parameters, made from all records, so now and then."""
+        if not now:
+            return
+        began = time.monotonic()
+        write_table(self.store.folder)
+        hparams.write(self.store.folder)
+        ended = time.monotonic()
+        self.due = ended + max(EVERY, APART * (ended - began))

@@ -1,15 +1,17 @@
-"""One stack, from its data or its last checkpoint to its runs' records on the disk.
+"""One item, from its stack's data or its last checkpoint to its runs' records.
 
-    Training(stack, runs, store, progress).run()
+    carried_out(item, outlet)           # Outcome("done")
 
-``runs`` are those of the stack that train; the lanes of the others are masked, so that the width stays what it is.
+What it has to say goes to the outlet, here or in another process: it touches no folder.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import time
-from collections.abc import Sequence
+import traceback
+import warnings
 from typing import Any
 
 import lightning as L
@@ -20,21 +22,23 @@ from torch import Tensor, nn
 from initlab.config import Config
 from initlab.datasets import Data, load
 from initlab.errors import Refused
+from initlab.executors.items import Item, Outcome
 from initlab.measuring import probes
-from initlab.planning.plan import Plan, Run, Stack
+from initlab.planning.plan import Plan
 from initlab.schemes.apply import check as check_net
 from initlab.schemes.apply import unmatched
 from initlab.slots import slots
 from initlab.specs import ACTS
-from initlab.storage import disk, events
+from initlab.storage import events
 from initlab.storage.folder import PROBE_FILE
 from initlab.storage.journal import part_id
-from initlab.storage.store import Store
 from initlab.training import interrupts, results
-from initlab.training.checkpoint import Checkpoint, packed, unpacked
+from initlab.training.checkpoint import Checkpoint, packed
+from initlab.training.curves import packed as npz
 from initlab.training.module import StackModule, build_net
+from initlab.training.resuming import go_on
 from initlab.training.step import refusal
-from initlab.views.progress import Progress
+from initlab.training.writer import Outlet
 from initlab.walk import ROWS
 
 
@@ -129,28 +133,25 @@ class NoneLeft(Exception):
 
 
 class Training:
-    """A stack while it trains. ``runs`` are in the stack's order."""
+    """An item while it trains."""
 
-    def __init__(self, stack: Stack, runs: Sequence[Run], store: Store, progress: Progress) -> None:
-        self.stack, self.runs, self.store, self.progress = stack, list(runs), store, progress
-        self.every: float = store.plan.options["checkpoint_every"]
+    def __init__(self, item: Item, outlet: Outlet) -> None:
+        self.item, self.outlet = item, outlet
+        self.runs = list(item.runs)
         self.began = time.monotonic()
-        self.due = self.began + self.every
+        self.due = self.began + item.every
         self.shown = -1  # the step up to which the event files go
 
     def run(self) -> None:
-        content = self.store.checkpoint(self.part)
-        resumed = unpacked(content) if content else None
-        if resumed:
-            self.began -= resumed.seconds
-        keys = {run.key for run in self.runs}
-        live = [r for r, run in enumerate(self.stack.runs) if run.key in keys]
-        configs = [run.config for run in self.stack.runs]
-        self.module = StackModule(configs, load(self.stack.config["dataset"]), live, resumed)
+        stack, keys = self.item.stack, {run.key for run in self.runs}
+        live = [r for r, run in enumerate(stack.runs) if run.key in keys]
+        configs = [run.config for run in stack.runs]
+        self.module = StackModule(configs, load(stack.config["dataset"]), live)
+        before = go_on(self.module, self.item.checkpoints, self.outlet.say)
+        self.began -= before or 0.0
         self.module.on_ready, self.module.stop = self._ready, interrupts.requested
         self.module.on_chunk, self.module.on_block = self._chunk, self._block
-        for run in self.runs:
-            self.store.begin(run, resumed is not None)
+        self.outlet.begin([run.key for run in self.runs], self.module.intervals, resumed=before is not None)
         try:
             fit(self.module)
         except NoneLeft:
@@ -164,29 +165,29 @@ class Training:
 
     def _ready(self) -> None:
         interrupts.catch()  # Lightning has put its own answer to SIGTERM before ours, which would leave without a word
-        for lane, traceback in self.module.raised.items():
-            fail(self.stack.runs[lane], traceback, self.store, self.progress)
-            self.runs.remove(self.stack.runs[lane])
+        for lane, trace in self.module.raised.items():
+            self.outlet.fail(self.item.stack.runs[lane].key, trace)
+            self.runs.remove(self.item.stack.runs[lane])
         if not self.runs:
             raise NoneLeft
-        asked = self.store.plan.options["probe"]
-        probed = probes.Probed(self.module, full=asked is True) if asked and self.module.state.t == 0 else None
-        for run, lane in zip(self.runs, self.module.live, strict=True):
-            if told := self.module.adapted.get(lane):
-                content = json.dumps({"schema": 1, "adapted": told}, indent=1)
-                disk.write(self.store.run_folder(run) / "adapted.json", content.encode())
-            if probed is not None:
-                disk.write(self.store.run_folder(run) / PROBE_FILE, probed.content(lane))
+        lanes = list(zip(self.runs, self.module.live, strict=True))
+        adapted = {run.key: told for run, lane in lanes if (told := self.module.adapted.get(lane))}
+        as_json = {key: json.dumps({"schema": 1, "adapted": told}, indent=1) for key, told in adapted.items()}
+        self.outlet.write({key: content.encode() for key, content in as_json.items()}, "adapted.json")
+        if (asked := self.item.probe) and self.module.state.t == 0:
+            probed = probes.Probed(self.module, full=asked is True)
+            for run, lane in lanes:
+                self.outlet.write({run.key: probed.content(lane)}, PROBE_FILE)
         if self.module.refusal is not None:
-            name = self.stack.config["arch"]["name"]
-            self.progress.say(f"  arch={name} cannot be stacked, trained one by one: {self.module.refusal}")
-        self.progress.tick(self.module.state.t, of=self.module.steps)
+            name = self.item.stack.config["arch"]["name"]
+            self.outlet.say(f"  arch={name} cannot be stacked, trained one by one: {self.module.refusal}")
+        self.outlet.tick(self.module.state.t, of=self.module.steps)
         if t := self.module.state.t:  # what is measured at this step may still be to come
             self._show(t - 1, anew=True)
         interrupts.poll()
 
     def _chunk(self) -> None:
-        self.progress.tick(self.module.state.t, of=self.module.steps)
+        self.outlet.tick(self.module.state.t, of=self.module.steps)
         self._rest()
 
     def _block(self) -> None:
@@ -200,42 +201,58 @@ class Training:
         now = time.monotonic()
         if interrupts.requested() or now >= self.due:
             state, curves = self.module.state, self.module.curves.whole()
-            content = packed(Checkpoint(state, curves, self.module.initial_hashes, now - self.began))
-            self.store.save(self.part, content, state.t, of=self.module.steps)
+            seconds = now - self.began
+            whole = Checkpoint(state, curves, self.module.initial_hashes, seconds, self.module.intervals)
+            self.outlet.save(self.part, state.t, of=self.module.steps, content=packed(whole))
             cost = time.monotonic() - now
-            self.due = now + cost + (max(self.every, APART * cost) if self.every else 0)
+            self.due = now + cost + (max(self.item.every, APART * cost) if self.item.every else 0)
         interrupts.poll()
 
     def _show(self, until: int, anew: bool = False) -> None:
         """Bring the event files up to a step. ``anew``: a crash may have left them ahead, or torn."""
         diverged = self.module.state.diverged_at.tolist()
         block = self.module.curves.between(self.shown, until)
-        for run, lane in zip(self.runs, self.module.live, strict=True):
-            if points := events.of_run(block, lane, diverged[lane]):
-                events.append(self.store.run_folder(run) / events.FILE_NAME, points, anew)
+        points = {
+            run.key: some
+            for run, lane in zip(self.runs, self.module.live, strict=True)
+            if (some := events.of_run(block, lane, diverged[lane]))
+        }
+        if points:
+            started = next(iter(points.values()))[0][1]
+            self.outlet.show({key: events.body(some) for key, some in points.items()}, started, anew)
         self.shown = until
 
     def _finish(self) -> None:
         self._show(self.module.steps)
-        if self.stack.config["trainer"]["save_weights"]:
+        if self.item.stack.config["trainer"]["save_weights"]:
             self._save_weights()
         seconds = (time.monotonic() - self.began) / len(self.runs)
         records, curves = results.ended(self.runs, self.module, self.part, seconds)
-        self.store.commit(records, self.part, curves)
-        self.progress.end(records)
+        self.outlet.commit(records, self.part, npz(curves, [record["key"] for record in records]))
 
     def _save_weights(self) -> None:
         state = self.module.state
         stacked = {name: tensor.detach().cpu() for name, tensor in (state.params | state.buffers).items()}
         for run, lane in zip(self.runs, self.module.live, strict=True):
             weights = save({name: tensor[lane].contiguous() for name, tensor in stacked.items()})
-            disk.write(self.store.run_folder(run) / "weights.safetensors", weights)
+            self.outlet.write({run.key: weights}, "weights.safetensors")
 
 
-def fail(run: Run, traceback: str, store: Store, progress: Progress) -> None:
-    """Record a run that raised."""
-    folder, record = store.begin(run), results.failed(run, traceback)
-    disk.write(folder / "traceback.txt", traceback.encode())
-    progress.say(f"  {run.name} failed: {record['error']} (see {folder / 'traceback.txt'})")
-    store.commit([record])
-    progress.end([record])
+def carried_out(item: Item, outlet: Outlet) -> Outcome:
+    """Train an item; how that ended. Raises OSError: the disk's trouble is the command's, not the run's."""
+    try:
+        Training(item, outlet).run()
+    except OSError:
+        raise
+    except SystemExit as left:
+        return Outcome("raised", f"SystemExit: a run's code called sys.exit({left.code})")
+    except Exception as error:
+        memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+        return Outcome("raised", traceback.format_exc(), memory)
+    return Outcome("done")
+
+
+def quiet() -> None:
+    """Lightning's advice is about training one large model; here it would be said once a stack."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")

@@ -1,10 +1,11 @@
 """What a user sees while a sweep trains: a live region in a terminal, otherwise a line now and then.
 
     with watch(plan, store.done) as progress:
-        progress.begin(runs)                  # a stack starts, or a part of one
-        progress.tick(20, of=180)             # it has made 20 updates; cheap: it looks at the clock, and rarely draws
+        progress.begin(part, runs)            # a stack starts, or a part of one
+        progress.tick(part, 20, of=180)       # it has made 20 updates; cheap: it looks at the clock, and rarely draws
         progress.say("init=ones failed: ...") # a line of its own, above the region
-        progress.end(records)                 # its runs are on the disk
+        progress.end(records)                 # some runs are on the disk
+        progress.leave(part)                  # nobody trains it any more
 
 Nothing here touches a tensor, starts a thread or waits for the device: what is shown is what the host knows anyway.
 """
@@ -16,6 +17,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -28,6 +30,32 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 EVERY_LINE, EVERY_FRAME = 10.0, 0.25  # seconds between lines, and between frames of the live region
+MOST_PARTS = 3  # that are shown one by one
+
+
+@dataclass
+class _Part:
+    """Runs that train: of which stack, how far they are, and when it was first said how far."""
+
+    runs: Sequence[Run]
+    number: int
+    step: int = 0
+    steps: int = 0
+    first: tuple[int, float] | None = None
+
+    @property
+    def keys(self) -> set[str]:
+        return {run.key for run in self.runs}
+
+    @property
+    def share(self) -> float:
+        """How much of it is trained."""
+        return self.step / self.steps if self.steps else 0.0
+
+    @property
+    def before(self) -> float:
+        """How much of it was, before this session."""
+        return self.first[0] / self.steps if self.first and self.steps else 0.0
 
 
 class Progress:
@@ -40,11 +68,12 @@ class Progress:
         self._records = {run.key: done[run.key] for run in plan.runs if run.key in done}
         self._work = {run.key: _work(run) for run in plan.runs if run.key not in done}  # what this session has to do
         self._numbers = {run.key: number for number, stack in enumerate(plan.stacks, 1) for run in stack.runs}
+        self._widths = Counter(self._numbers[key] for key in self._work)
+        self._left = Counter(self._widths)  # runs of each stack that have no result yet
+        self._began: dict[int, float] = {}  # of each stack
+        self._parts: dict[str, _Part] = {}  # that train now
         self._trained = 0.0
-        self._runs: Sequence[Run] = ()
-        self._number = self._width = self._step = self._steps = 0
-        self._started = self._began = self._shown = clock()
-        self._first: tuple[int, float] | None = None
+        self._started = self._shown = clock()
 
     def __enter__(self) -> Self:
         return self
@@ -54,31 +83,36 @@ class Progress:
     ) -> None:
         """The base shows nothing that it would have to take back."""
 
-    def begin(self, runs: Sequence[Run]) -> None:
+    def begin(self, part: str, runs: Sequence[Run]) -> None:
         """A stack starts, or what is left of it, or a part of it that is tried again."""
         now, number = self._clock(), self._numbers[runs[0].key]
-        if number != self._number:
-            self._number, self._began = number, now
-            self._width = sum(run.key in self._work for run in self.plan.stacks[number - 1].runs)
-        self._runs, self._step, self._steps, self._first = runs, 0, 0, None
+        self._began.setdefault(number, now)
+        self._parts[part] = _Part(runs, number)
         self._look(now)
 
-    def tick(self, step: int, of: int) -> None:
-        """The stack has made ``step`` updates; the first time: before this session, which has the rest to do."""
-        now = self._clock()
-        self._step, self._steps = step, of
-        self._first = self._first or (step, now)
+    def tick(self, part: str, step: int, of: int) -> None:
+        """It has made ``step`` updates; the first time: before this session, which has the rest to do."""
+        now, at = self._clock(), self._parts[part]
+        at.step, at.steps = step, of
+        at.first = at.first or (step, now)
         self._look(now)
+
+    def leave(self, part: str) -> None:
+        """It has ended, one way or another."""
+        self._parts.pop(part, None)
 
     def end(self, records: Sequence[Record]) -> None:
-        """The runs of the stack, or of the part of it, are on the disk."""
+        """Runs of one stack are on the disk."""
         self._records |= {record["key"]: record for record in records}
-        self._trained += self._ours(1.0) * sum(self._work.pop(record["key"]) for record in records)
-        self._step = 0
-        if self._work.keys() & {run.key for run in self.plan.stacks[self._number - 1].runs}:
+        for record in records:
+            at = next((at for at in self._parts.values() if record["key"] in at.keys), None)
+            self._trained += self._work.pop(record["key"]) * (1.0 - at.before if at else 1.0)
+        number = self._numbers[records[0]["key"]]
+        self._left[number] -= len(records)
+        if self._left[number]:
             self._look(self._clock())
         else:
-            self._ended()
+            self._ended(number)
 
     def say(self, line: str) -> None:
         print(line, flush=True)
@@ -91,20 +125,21 @@ class Progress:
         others = ", ".join(f"{odd[status]} {status}" for status in ("diverged", "failed") if odd[status])
         return f"{len(self._records)} of {_count(len(self.plan.runs), 'run')} done{f' ({others})' if others else ''}"
 
-    def pace(self) -> str:
+    def pace(self, part: _Part) -> str:
         """``step 120 of 180, 850 steps/s``"""
-        if self._first is None:
+        if part.first is None:
             return "starting"
-        step, since = self._first
+        step, since = part.first
         seconds = self._clock() - since
-        rate = f", {(self._step - step) / seconds:.3g} steps/s" if self._step > step and seconds > 0 else ""
-        return f"step {self._step} of {self._steps}{rate}"
+        rate = f", {(part.step - step) / seconds:.3g} steps/s" if part.step > step and seconds > 0 else ""
+        return f"step {part.step} of {part.steps}{rate}"
 
     def left(self) -> str:
         """How long the rest takes if a run's update, or epoch, costs what it did so far; empty before there is any."""
-        current = sum(self._work.get(run.key, 0.0) for run in self._runs)
-        trained = self._trained + self._ours(self._share()) * current
-        rest = sum(self._work.values()) - self._share() * current
+        rest, trained = sum(self._work.values()), self._trained
+        for at in self._parts.values():
+            current = sum(self._work.get(key, 0.0) for key in at.keys)
+            rest, trained = rest - at.share * current, trained + (at.share - at.before) * current
         return duration((self._clock() - self._started) * rest / trained) if trained else ""
 
     def best(self) -> str:
@@ -124,23 +159,21 @@ class Progress:
 
     def _show(self) -> None:
         left = f", about {self.left()} left" if self.left() else ""
-        self.say(f"{self._of()}, {self.pace()}; {self.done()}{left}")
+        parts = list(self._parts.values())
+        if len(parts) > MOST_PARTS:
+            share = sum(at.share for at in parts) / len(parts)
+            going = f"{len(parts)} of {len(self.plan.stacks)} stacks train, {share:.0%} of their steps are made"
+        else:
+            going = "; ".join(f"{self._of(at.number)}, {self.pace(at)}" for at in parts)
+        self.say(f"{going or 'waiting'}; {self.done()}{left}")
 
-    def _ended(self) -> None:
+    def _ended(self, number: int) -> None:
         self._shown = self._clock()
         left = f"; {self.done()}, about {self.left()} left" if self._work else ""
-        self.say(f"{self._of()} in {self._shown - self._began:.1f} s{left}")
+        self.say(f"{self._of(number)} in {self._shown - self._began[number]:.1f} s{left}")
 
-    def _share(self) -> float:
-        """How much of the stack's present part is trained."""
-        return self._step / self._steps if self._steps else 0.0
-
-    def _ours(self, share: float) -> float:
-        """Of a share of the stack's present part, what this session has trained."""
-        return share - self._first[0] / self._steps if self._first and self._steps else share
-
-    def _of(self) -> str:
-        return f"stack {self._number} of {len(self.plan.stacks)}: {_count(self._width, 'run')}"
+    def _of(self, number: int) -> str:
+        return f"stack {number} of {len(self.plan.stacks)}: {_count(self._widths[number], 'run')}"
 
 
 class Region(Progress):
@@ -172,22 +205,25 @@ class Region(Progress):
         from rich.table import Table
         from rich.text import Text
 
-        config = self._runs[0].config
-        shared = ", ".join(config[group]["name"] for group in ("dataset", "arch", "act", "optimizer"))
         grid = Table.grid(padding=(0, 2))
         grid.add_column(style="bold")
         grid.add_column(no_wrap=True, overflow="ellipsis")
         grid.add_row("sweep", Text(self.done()))
-        grid.add_row(
-            "", ProgressBar(len(self.plan.runs), len(self._records) + self._share() * len(self._runs), width=40)
-        )
-        grid.add_row("stack", Text(f"{self._of().removeprefix('stack ')} of {shared}"))
-        grid.add_row("", Text(self.pace()))
+        trained = sum(at.share * len(at.runs) for at in self._parts.values())
+        grid.add_row("", ProgressBar(len(self.plan.runs), len(self._records) + trained, width=40))
+        parts = list(self._parts.values())
+        for at in parts[:MOST_PARTS]:
+            config = at.runs[0].config
+            shared = ", ".join(config[group]["name"] for group in ("dataset", "arch", "act", "optimizer"))
+            grid.add_row("stack", Text(f"{self._of(at.number).removeprefix('stack ')} of {shared}"))
+            grid.add_row("", Text(self.pace(at)))
+        if more := len(parts[MOST_PARTS:]):
+            grid.add_row("", Text(f"and {more} more"))
         grid.add_row("left", Text(self.left() or "-"))
         grid.add_row("best", Text(self.best() or "-"))
         self._live.update(grid, refresh=True)
 
-    def _ended(self) -> None:
+    def _ended(self, number: int) -> None:
         """The region's next frame says it."""
 
 

@@ -119,8 +119,11 @@ def kept(folder: Path, runs: int) -> str:
     words = f": {done} of {runs} runs done and kept"
     if not (open_parts := list(journal.checkpoints(folder / "journal").values())):
         return words if done == runs else f"{words}; the stack in progress starts again"
-    last = open_parts[-1][-1]
-    return f"{words}; the stack in progress is kept up to step {last['step']} of {last['of']}"
+    lasts = [lines[-1] for lines in open_parts]
+    steps = f"step {lasts[-1]['step']} of {lasts[-1]['of']}"
+    if len(lasts) > 1:
+        return f"{words}; the {len(lasts)} stacks in progress are kept, the last up to {steps}"
+    return f"{words}; the stack in progress is kept up to {steps}"
 
 
 def view(folder: Path) -> str:

@@ -1,0 +1,1 @@
+"""Where stacks are trained: here, in processes beside this one, on a Ray cluster, or under Slurm."""

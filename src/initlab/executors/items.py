@@ -1,0 +1,68 @@
+"""What a worker is given: some runs of a stack to train. And how it ends.
+
+item = Item(stack, runs, every=30.0, probe=False)
+Item.received(item.sent())          # the same in another process
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from initlab.planning.plan import Run, Stack
+from initlab.storage.journal import part_id
+
+FIELDS = ("name", "key", "choices", "config", "fingerprint")  # of a run
+
+
+@dataclass(frozen=True)
+class Item:
+    """``runs`` are those of the stack that train, in its order; the lanes of the others are masked.
+
+        ``every``: seconds between checkpoints. ``probe``: sweep.probe. ``checkpoints``: where it may go on, the last
+    first. ``deaths``: how often a worker has died of it.
+    """
+
+    stack: Stack
+    runs: tuple[Run, ...]
+    every: float
+    probe: bool | str
+    checkpoints: tuple[bytes, ...] = ()
+    deaths: int = 0
+
+    @property
+    def part(self) -> str:
+        """The id of the runs that train."""
+        return part_id(run.key for run in self.runs)
+
+    def sent(self) -> dict[str, Any]:
+        keys = [run.key for run in self.runs]
+        stack = [{field: getattr(run, field) for field in FIELDS} for run in self.stack.runs]
+        return {
+            "stack": stack,
+            "keys": keys,
+            "every": self.every,
+            "probe": self.probe,
+            "checkpoints": dict(enumerate(self.checkpoints)),
+        }
+
+    @classmethod
+    def received(cls, sent: Mapping[str, Any]) -> Item:
+        stack = Stack(tuple(Run(**fields) for fields in sent["stack"]))
+        runs = tuple(run for run in stack.runs if run.key in set(sent["keys"]))
+        return cls(stack, runs, sent["every"], sent["probe"], tuple(sent["checkpoints"].values()))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an item ended.
+
+    ``done``: all that it had to say is said. ``raised``: ``trace``, as text, since the exception itself would keep the
+    stack's tensors alive; ``memory``: it ran out. ``died``: its worker did; ``trace`` says how. ``left``: its worker
+    was asked to leave, and has saved what it had.
+    """
+
+    how: Literal["done", "raised", "died", "left"]
+    trace: str = ""
+    memory: bool = False

@@ -1,0 +1,204 @@
+"""What carries items out: this process, or workers that say what comes of it in messages.
+
+    with pool(layout, store) as workers:
+        while workers.free: workers.give(item, writer)
+        for item, outcome in workers.ended(): ...
+
+The calls that workers make are carried out here, by the item's writer: it is the only one that touches the folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+import torch
+
+from initlab.errors import Refused
+from initlab.executors.items import Item, Outcome
+from initlab.executors.layout import Layout
+from initlab.executors.local import Processes
+from initlab.executors.messages import packed, unpacked
+from initlab.executors.pipes import STOP
+from initlab.specs import GROUPS
+from initlab.storage.store import Store
+from initlab.training.train import carried_out
+from initlab.training.writer import Writer
+
+CALLS = ("begin", "write", "show", "save", "commit", "fail", "tick", "say")  # of an Outlet
+
+
+class Pool(Protocol):
+    """Items in, outcomes out."""
+
+    @property
+    def free(self) -> bool:
+        """Whether one more item can be given."""
+
+    def give(self, item: Item, writer: Writer) -> None: ...
+
+    def ended(self) -> Iterator[tuple[Item, Outcome]]:
+        """Go on with what was given, for a while; what has ended. Raises OSError, Refused, Interrupted."""
+
+    def stop(self) -> None:
+        """Ask whoever trains to save and leave."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def pool(layout: Layout, store: Store) -> Pool:
+    """The pool of a layout."""
+    if layout.here:
+        return Here(layout.threads)
+    prepare = {"threads": layout.threads, "plugins": _plugins(), "folder": str(Path.cwd())}
+    if layout.executor == "local":
+        forks = sys.platform == "linux" and not layout.gpus and (layout.threads == 1 or not Here.was_threaded)
+        return Workers(Processes(layout, forks, store.leave_lock), prepare)
+    raise Refused(layout.executor)
+
+
+def _plugins() -> list[str]:
+    """Modules that have to be imported for the options that this process has."""
+    return list(dict.fromkeys(str(s.facts["plugin"]) for registry in GROUPS.values() for s in registry.plugins()))
+
+
+class Here:
+    """This process: one item after the other, and no messages."""
+
+    was_threaded = False  # whether this process has trained with several threads; then a fork could not
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self._given: tuple[Item, Writer] | None = None
+
+    @property
+    def free(self) -> bool:
+        return self._given is None
+
+    def give(self, item: Item, writer: Writer) -> None:
+        self._given = item, writer
+
+    def ended(self) -> Iterator[tuple[Item, Outcome]]:
+        if self._given is not None:
+            item, writer = self._given
+            outcome, self._given = carried_out(item, writer), None
+            yield item, outcome
+
+    def stop(self) -> None:
+        """What trains is asked by the signal itself."""
+
+    def __enter__(self) -> Self:
+        self._before = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+        Here.was_threaded |= self.threads > 1
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        torch.set_num_threads(self._before)
+
+
+class Link(Protocol):
+    """The coordinator's way to a worker. Raises OSError where it is not there any more."""
+
+    def send(self, frame: bytes) -> None: ...
+
+
+L = TypeVar("L", bound=Link)
+
+
+class Transport(Protocol[L]):
+    """How workers are started and heard: processes, actors, jobs."""
+
+    workers: int  # at most
+
+    def start(self) -> L: ...
+
+    def receive(self, links: Sequence[L]) -> list[tuple[L, bytes | None]]:
+        """Frames that have come within a while; None from a worker that has died."""
+
+    def death(self, link: L) -> tuple[str, bool]:
+        """How it died, in words, and whether the machine may have run out of memory."""
+
+    def end(self, link: L) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Workers(Generic[L]):
+    """Workers, started when there is something for them, and another when one has died."""
+
+    def __init__(self, transport: Transport[L], prepare: Mapping[str, Any]) -> None:
+        self.transport, self.prepare = transport, prepare
+        self._idle: list[L] = []
+        self._busy: dict[L, tuple[Item, Writer]] = {}
+        self._stopping = False
+
+    @property
+    def free(self) -> bool:
+        return not self._stopping and len(self._busy) < self.transport.workers
+
+    def give(self, item: Item, writer: Writer) -> None:
+        if self._idle:
+            link = self._idle.pop()
+        else:
+            link = self.transport.start()
+            _send(link, packed("prepare", self.prepare))
+        self._busy[link] = item, writer
+        _send(link, packed("train", item.sent()))
+
+    def ended(self) -> Iterator[tuple[Item, Outcome]]:
+        for link, frame in self.transport.receive([*self._busy, *self._idle]):
+            if frame is not None:
+                yield from self._told(link, *unpacked(frame))
+                continue
+            how, memory = self.transport.death(link)
+            if link in self._busy:
+                yield self._busy.pop(link)[0], Outcome("died", how, memory)
+            else:
+                self._idle.remove(link)
+
+    def _told(self, link: L, word: str, arguments: dict[str, Any]) -> Iterator[tuple[Item, Outcome]]:
+        item, writer = self._busy[link]
+        if word in CALLS:
+            getattr(writer, word)(**arguments)
+        elif word == "broken":
+            raise OSError(arguments["number"], arguments["words"], arguments["where"])
+        elif word == "refused":
+            raise Refused(arguments["words"])
+        else:
+            del self._busy[link]
+            outcome = Outcome(**arguments)
+            if outcome.how == "left":
+                self.transport.end(link)
+            else:
+                self._idle.append(link)
+            yield item, outcome
+
+    def stop(self) -> None:
+        if not self._stopping:
+            self._stopping = True
+            for link in self._busy:
+                _send(link, STOP)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.transport.close()
+
+
+def _send(link: Link, frame: bytes) -> None:
+    with contextlib.suppress(OSError):  # it has died, as the next `receive` tells
+        link.send(frame)

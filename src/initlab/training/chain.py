@@ -1,0 +1,236 @@
+"""A net as a chain of links that R runs pass through at once, and the way back: outputs, then gradients.
+
+    chain = Chain.of(net)                                    # of a Sequential its layers, of any other net one link
+    out, buffers, back = chain.forward(params, buffers, x)   # stacked tensors by name, x [R, B, *features]
+    grads = back(slope)                                      # slope = dL/d out; dL/dp [R, ...] of every parameter
+
+Dense layers are batched matrix products, and what follows them is done in place: at these sizes a step costs what
+moves through memory, and autograd keeps and copies half as much again. Every other part of the net is one vmap, and
+autograd's; with one run, or where vmap does not take it, the part is what it is without a stack.
+
+Letters: R runs, B rows, D and H features.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeGuard
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from initlab.acts import Elementwise
+
+Tensors = dict[str, Tensor]
+Back = Callable[[Tensor, bool], tuple[Tensor | None, Tensors]]  # dL/dy, and whether dL/dx is wanted -> it, and dL/dp
+
+# Activations whose slope is known from their output: they write over what they receive, and so does their way back.
+_ops = torch.ops.aten
+IN_PLACE: dict[type[nn.Module], tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]]] = {
+    nn.ReLU: (torch.relu_, lambda dy, y: _ops.threshold_backward.grad_input(dy, y, 0, grad_input=dy)),
+    nn.Tanh: (torch.tanh_, lambda dy, y: _ops.tanh_backward.grad_input(dy, y, grad_input=dy)),
+    nn.Sigmoid: (torch.sigmoid_, lambda dy, y: _ops.sigmoid_backward.grad_input(dy, y, grad_input=dy)),
+}
+# What treats each number for itself takes a stack as it is.
+POINTWISE: tuple[type[nn.Module], ...] = (
+    *(nn.Identity, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.SELU, nn.ELU, nn.Mish, nn.Softplus, nn.Softsign, nn.Hardtanh),
+    *(nn.Hardswish, Elementwise),
+)
+
+
+class Link(Protocol):
+    """A part of a net: stacked tensors and x [R, B, ...] -> y [R, B, ...], its buffers after the pass, the way back.
+
+    Without ``trained`` nothing is kept for the way back, which is then not to be called.
+    """
+
+    @property
+    def trains(self) -> bool:
+        """Whether it has parameters."""
+
+    def __call__(self, params: Tensors, buffers: Tensors, x: Tensor, trained: bool) -> tuple[Tensor, Tensors, Back]: ...
+
+
+@dataclass(frozen=True)
+class Dense:
+    """nn.Linear: x [R, B, D] -> [R, B, H]."""
+
+    weight: str
+    bias: str | None
+    trains = True
+
+    def __call__(self, params: Tensors, buffers: Tensors, x: Tensor, trained: bool) -> tuple[Tensor, Tensors, Back]:
+        w = params[self.weight]
+        rows = x.reshape(len(x), -1, x.shape[-1])  # a sequence's positions are rows
+        b = None if self.bias is None else params[self.bias].unsqueeze(1)
+        y = torch.bmm(rows, w.mT) if b is None else torch.baddbmm(b, rows, w.mT)
+
+        def back(dy: Tensor, wanted: bool) -> tuple[Tensor | None, Tensors]:
+            dy = dy.reshape(y.shape)
+            grads = {self.weight: torch.bmm(dy.mT, rows)} | ({self.bias: dy.sum(1)} if self.bias else {})
+            return (torch.bmm(dy, w).view(x.shape) if wanted else None), grads
+
+        return y.view(*x.shape[:-1], -1), {}, back
+
+
+@dataclass(frozen=True)
+class InPlace:
+    """An activation of `IN_PLACE` between dense layers, so that nobody else holds its input or its output's slope."""
+
+    kind: type[nn.Module]
+    trains = False
+
+    def __call__(self, params: Tensors, buffers: Tensors, x: Tensor, trained: bool) -> tuple[Tensor, Tensors, Back]:
+        forward, slope = IN_PLACE[self.kind]
+        y = forward(x)
+        return y, {}, lambda dy, wanted: (slope(dy, y) if wanted else None, {})
+
+
+@dataclass(frozen=True)
+class Flat:
+    """nn.Flatten with its defaults: x [R, B, ...] -> [R, B, D]."""
+
+    trains = False
+
+    def __call__(self, params: Tensors, buffers: Tensors, x: Tensor, trained: bool) -> tuple[Tensor, Tensors, Back]:
+        return x.flatten(2), {}, lambda dy, wanted: (dy.reshape(x.shape) if wanted else None, {})
+
+
+@dataclass(frozen=True)
+class Part:
+    """Any module, by vmap and autograd, or run by run. Raises what the module raises."""
+
+    module: nn.Module
+    stackable: bool = True
+    pointwise: bool = False
+
+    @property
+    def trains(self) -> bool:
+        return any(True for _ in self.module.parameters())
+
+    def __call__(self, params: Tensors, buffers: Tensors, x: Tensor, trained: bool) -> tuple[Tensor, Tensors, Back]:
+        own = {name: params[name] for name, _ in self.module.named_parameters()}
+        held = {name: buffers[name] for name, _ in self.module.named_buffers()}
+        if not trained:
+            return *self._pass(own, held, x), _no_way_back
+        leaves = {name: p.detach().requires_grad_() for name, p in own.items()}
+        x = x.detach().requires_grad_(x.is_floating_point())
+        with torch.enable_grad():
+            y, after = self._pass(leaves, held, x)
+
+        def back(dy: Tensor, wanted: bool) -> tuple[Tensor | None, Tensors]:
+            slopes = torch.autograd.grad(y, [*leaves.values(), *([x] if wanted else [])], dy)
+            return (slopes[-1] if wanted else None), dict(zip(leaves, slopes, strict=False))
+
+        return y.detach(), {name: b.detach() for name, b in after.items()}, back
+
+    def _pass(self, params: Tensors, buffers: Tensors, x: Tensor) -> tuple[Tensor, Tensors]:
+        if self.pointwise:
+            return self.module(x), {}
+
+        def one(params: Tensors, buffers: Tensors, x: Tensor) -> tuple[Tensor, Tensors]:
+            buffers = {name: b.clone() for name, b in buffers.items()}  # norms write into the ones they are given
+            return functional_call(self.module, (params, buffers), (x,)), buffers
+
+        if self.stackable and len(x) > 1:
+            shared = x.stride(0) == 0
+            return vmap(one, in_dims=(0, 0, None if shared else 0))(params, buffers, x[0] if shared else x)
+        each = [one(lane(params, r), lane(buffers, r), x[r]) for r in range(len(x))]
+        return torch.stack([y for y, _ in each]), {name: torch.stack([b[name] for _, b in each]) for name in buffers}
+
+
+@dataclass(frozen=True)
+class Chain:
+    """``links`` in their order, ``first`` the first of them that has parameters; whether vmap takes the net."""
+
+    links: Sequence[Link]
+    first: int
+    stackable: bool = True
+
+    @classmethod
+    def of(cls, net: nn.Module, stackable: bool = True) -> Chain:
+        """The links of a net. ``stackable``: vmap takes it; if not, all of it is trained run by run."""
+        if not stackable or not _is_chain(net):
+            return cls([Part(net, stackable)], 0, stackable)
+        links = list(_links(net))
+        return cls(links, next(i for i, link in enumerate(links) if link.trains))
+
+    def forward(
+        self, params: Tensors, buffers: Tensors, x: Tensor, trained: bool = True
+    ) -> tuple[Tensor, Tensors, Callable[[Tensor], Tensors]]:
+        """x [R, B, ...] -> outputs [R, B, ...], the buffers after the pass, and the way from dL/d out to dL/dp.
+
+        A batch that all runs share is one tensor, expanded.
+        """
+        backs: list[Back] = []
+        for link in self.links:
+            x, changed, back = link(params, buffers, x, trained)
+            buffers = buffers | changed
+            backs.append(back)
+
+        def all_the_way(slope: Tensor) -> Tensors:
+            found: Tensors = {}
+            dy: Any = slope
+            while len(backs) > self.first:  # each is let go with what it kept
+                back = backs.pop()
+                dy, grads = back(dy, len(backs) > self.first)
+                found |= grads
+            return {name: found[name] for name in params}
+
+        return x, buffers, all_the_way
+
+
+def _is_chain(net: nn.Module) -> TypeGuard[nn.Sequential]:
+    """A Sequential and nothing more, no parameter of which serves two of its layers."""
+    if not isinstance(net, nn.Sequential) or type(net).forward is not nn.Sequential.forward or _hooked(net):
+        return False
+    every, own = (dict(net.named_parameters(remove_duplicate=once)) for once in (False, True))
+    return bool(own) and not net._parameters and len(every) == len(own)
+
+
+def _hooked(module: nn.Module) -> bool:
+    kinds = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+    return any(getattr(module, kind) for kind in kinds)
+
+
+def _links(net: nn.Sequential) -> Iterator[Link]:
+    layers = net._modules  # named_children would leave out an activation that serves a second time
+    kinds = [nn.Module, *(nn.Module if _hooked(layer) else type(layer) for layer in net), nn.Module]
+    between: OrderedDict[str, nn.Module] = OrderedDict()  # neighbours that are one part
+    for (name, module), around in zip(layers.items(), zip(kinds, kinds[1:], kinds[2:], strict=False), strict=True):
+        if (link := _link(name, module, *around)) is None:
+            between[name] = module
+            continue
+        if between:
+            yield _part(between)
+            between = OrderedDict()
+        yield link
+    if between:
+        yield _part(between)
+
+
+def _link(name: str, module: nn.Module, before: type, kind: type, after: type) -> Link | None:
+    """The link of its own that a layer is, if it is one; the kinds of its neighbours decide with its own."""
+    if kind is nn.Linear:
+        return Dense(f"{name}.weight", None if module.bias is None else f"{name}.bias")
+    if isinstance(module, nn.Flatten) and kind is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1):
+        return Flat()
+    return InPlace(kind) if kind in IN_PLACE and before is after is nn.Linear else None
+
+
+def _part(layers: OrderedDict[str, nn.Module]) -> Part:
+    known = (*POINTWISE, *IN_PLACE)
+    pointwise = all(type(module) in known and not _hooked(module) for module in layers.values())
+    return Part(nn.Sequential(layers), pointwise=pointwise)
+
+
+def _no_way_back(dy: Tensor, wanted: bool) -> tuple[Tensor | None, Tensors]:
+    raise AssertionError("a pass without training has no way back")
+
+
+def lane(tensors: Tensors, run: int) -> Tensors:
+    """One run's tensors."""
+    return {name: tensor[run] for name, tensor in tensors.items()}

@@ -1,0 +1,195 @@
+"""The same sweep gives the same numbers wherever it is trained, and whoever dies meanwhile."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from faults import TINY, assert_equal, made, numbers, train
+from forks import Child
+from initlab import plugins
+from initlab.executors import local, pool
+from initlab.executors.messages import packed, unpacked
+from initlab.specs import INITS
+from initlab.storage.folder import read
+from initlab.training import module
+from initlab.training.module import StackModule
+
+BROKEN = """
+import initlab
+
+@initlab.register_init("broken")
+def broken(weight):
+    raise RuntimeError("no weights today")
+"""
+# Two stacks of 12 runs, of which some clip, some diverge, and some raise.
+MIXED = ["init=xavier,kaiming,broken", "act=relu,tanh", "optimizer.clip=null,0.05", "optimizer.lr=0.01,1e38"]
+MIXED += ["trainer.max_steps=10"]
+
+
+def measured(folder: Path) -> dict[str, dict[str, Any]]:
+    """All but the configs, which say how the sweep was organised."""
+    found = numbers(folder)
+    for said in found.values():
+        del said["config"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The current folder, with a plug-in whose scheme raises; what it registers is taken back."""
+    folder, before = tmp_path_factory.mktemp("here"), Path.cwd()
+    (folder / "broken_scheme.py").write_text(BROKEN)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(INITS, "_specs", dict(INITS._specs))
+        patch.setattr(INITS, "_functions", dict(INITS._functions))
+        os.chdir(folder)
+        plugins.load(["broken_scheme"])
+        yield folder
+        os.chdir(before)
+
+
+@pytest.fixture(scope="module")
+def here(broken: Path) -> dict[str, dict[str, Any]]:
+    """In one process."""
+    assert train(made(broken / "one", *MIXED)) == {"done": 8, "diverged": 8, "failed": 8}
+    return measured(broken / "one")
+
+
+class Spawned(local.Processes):
+    def __init__(self, layout: Any, forks: bool, in_fork: Callable[[], None]) -> None:
+        super().__init__(layout, False, in_fork)
+
+
+@pytest.mark.parametrize("how", ["forked", "spawned"])
+def test_every_number_is_the_same_wherever_it_is_made(
+    how: str, here: dict[str, dict[str, Any]], broken: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if how == "spawned":
+        monkeypatch.setattr(pool, "Processes", Spawned)
+    train(made(broken / how, *MIXED, "sweep.workers=2"))
+    there = measured(broken / how)
+    assert there.keys() == here.keys()
+    for name, said in there.items():
+        for part in said:
+            assert said[part] == here[name][part], (name, part)
+    trace = read(broken / how).folder / "runs" / next(iter(n for n in there if "broken" in n)) / "traceback.txt"
+    assert "no weights today" in trace.read_text()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed") / "s"
+    train(made(folder, "sweep.workers=2", *LONG))
+    return folder
+
+
+LONG = ["init=xavier,kaiming", "act=relu,tanh", "trainer.max_steps=60"]
+
+
+def test_a_worker_that_dies_is_replaced_and_goes_on_from_the_last_checkpoint(
+    undisturbed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = module.step
+
+    def step(program: Any, state: Any, x: Any, y: Any) -> Any:
+        flag = tmp_path / f"died{os.getppid()}"
+        if state.t == 30 and not flag.exists():
+            flag.write_text("")
+            os.kill(os.getpid(), signal.SIGKILL)
+        return whole(program, state, x, y)
+
+    monkeypatch.setattr(module, "step", step)
+    assert train(made(tmp_path / "s", "sweep.workers=2", *LONG)) == {"done": 4}
+    assert "  a worker died (signal 9, SIGKILL); its stack is tried again\n" in capsys.readouterr().out
+    assert_equal(tmp_path / "s", undisturbed)
+
+
+@pytest.mark.parametrize(("number", "stacks"), [(signal.SIGSEGV, [4, 4]), (signal.SIGKILL, [1, 1, 2, 4])])
+def test_a_run_that_kills_its_worker_fails_alone(
+    number: signal.Signals, stacks: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what is killed from outside the reason may be its memory: it is split; what crashes is not."""
+    whole = StackModule._initial
+
+    def initial(self: StackModule, net: Any, r: int, *data: Any) -> Any:
+        if self.configs[r]["init_seed"] == 1 and self.configs[r]["act"]["name"] == "tanh":
+            os.kill(os.getpid(), number)
+        return whole(self, net, r, *data)
+
+    words = ["seed=range(4)", "act=relu,tanh", "trainer.max_steps=3"]
+    monkeypatch.setattr(StackModule, "_initial", initial)
+    assert train(made(tmp_path / "s", "sweep.workers=2", *words)) == {"done": 7, "failed": 1}
+    found = read(tmp_path / "s")
+    (failed,) = [record for record in found.records if record["status"] == "failed"]
+    assert failed["name"] == "act=tanh,seed=1"
+    assert failed["error"] == f"WorkerDied: its process died, signal {number}, {number.name}, 3 times"
+    assert sorted(stack["width"] for stack in found.description["stacks"]) == stacks
+
+
+def test_the_disks_trouble_in_a_worker_is_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: Any) -> Any:
+        raise OSError(5, "Input/output error", "/data/train.npz")
+
+    planned = made(tmp_path / "s", "sweep.workers=2", *LONG)
+    monkeypatch.setattr(StackModule, "_initial", missing)
+    with pytest.raises(OSError, match="Input/output error") as raised:
+        train(planned)
+    assert raised.value.filename == "/data/train.npz"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_coordinator_leaves_no_worker_and_goes_on_exactly(
+    number: signal.Signals, undisturbed: Path, tmp_path: Path
+) -> None:
+    """Ctrl-C reaches all of a terminal's processes; they leave because the coordinator tells them to."""
+    words = ["-m", *TINY, *LONG, "sweep.workers=2", "hydra.sweep.dir=s"]
+    child = Child(words, tmp_path, slow=0.02)
+    workers = until(lambda: (found := children(child.pid)) and len(found) == 2 and found)
+    until(lambda: len(list((tmp_path / "s" / "checkpoints").glob("*"))) >= 2)
+    for pid in [*(workers if number == signal.SIGINT else []), child.pid]:
+        os.kill(pid, number)
+    assert child.wait() == (-9 if number == signal.SIGKILL else 128 + number)
+    until(lambda: not any(Path(f"/proc/{pid}/cmdline").exists() and zombie(pid) is False for pid in workers))
+    if number != signal.SIGKILL:
+        assert "the 2 stacks in progress are kept" in child.said(tmp_path)
+    assert Child(words, tmp_path).wait() == 0
+    assert_equal(tmp_path / "s", undisturbed)
+
+
+def children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def until(holds: Callable[[], Any], seconds: float = 60) -> Any:
+    end = time.monotonic() + seconds
+    while not (found := holds()):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    return found
+
+
+def test_what_is_said_comes_back_as_it_was() -> None:
+    said = {
+        "text": "a\nb",
+        "number": 0.1,
+        "nothing": None,
+        "empty": {},
+        "bytes": b"\n\0",
+        "many": {"x": b"1\n", "y": b""},
+    }
+    word, arguments = unpacked(packed("write", said))
+    assert word == "write" and arguments == said

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from forked import command
 from initlab.errors import Refused
 from initlab.own import source
 from initlab.plugins import taken_out
@@ -29,12 +30,9 @@ def mine(weight, *, scale=1.0, shift=False, count=3, kind="plain"):
 """
 
 
-def run(folder: Path, *words: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """The command in ``folder``; ``path`` is a further place where Python finds packages."""
-    places = [str(ROOT / "src"), *([str(path)] if path else [])]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(places), "COLUMNS": "200"}
-    command = [sys.executable, str(ROOT / "train.py"), *words]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """The command in ``folder``."""
+    return command(words, folder)
 
 
 def test_the_guides_nets_from_elsewhere(tmp_path: Path) -> None:
@@ -241,7 +239,7 @@ def test_an_installed_package_needs_no_naming(tmp_path: Path) -> None:
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[initlab.plugins]\ntheirs = theirs\n")
-    done = run(work, "init=mine", "sweep.dry_run=true", path=site)
+    done = command(["init=mine", "sweep.dry_run=true"], work, before=lambda: sys.path.insert(0, str(site)))
     assert done.returncode == 0 and "mine" in done.stdout, done.stderr
     assert run(work, "init=mine", "sweep.dry_run=true").returncode == 2
 

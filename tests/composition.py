@@ -9,6 +9,7 @@ The oracle makes the jobs of a sweep as Hydra's own sweeper does, and composes e
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from random import Random
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import SearchPathQuery
@@ -202,6 +204,16 @@ def _is_axis(word: str) -> bool:
 # --- the oracle -------------------------------------------------------------------------------------------------------
 
 
+class Read(CachingConfigRepository):
+    """Hydra's files, each read once."""
+
+    def __deepcopy__(self, _: object) -> Read:
+        return self
+
+    def load_config(self, config_path: str) -> Any:
+        return copy.deepcopy(super().load_config(config_path))  # a composition may change what it is given
+
+
 class Judge:
     """Hydra and initlab side by side, over conf/ and perhaps one more folder."""
 
@@ -211,6 +223,7 @@ class Judge:
         if extra is not None:
             path.prepend("command-line", f"file://{extra}", SearchPathQuery(provider="schema"))
         self.loader = ConfigLoaderImpl(path)
+        self.loader.repository = Read(self.loader.repository)  # type: ignore[assignment]
 
     def verdict(self, request: Request) -> str:
         """ "agreed", "both refused", or "exempt"; an AssertionError that names both answers otherwise."""

@@ -27,10 +27,11 @@ def verdicts(judge: Judge, seeds: range) -> Counter[str]:
     return Counter(judge.verdict(draw(Random(seed))) for seed in seeds)
 
 
-@pytest.mark.parametrize("part", range(6))
+@pytest.mark.parametrize("part", range(4))
 def test_the_plan_equals_what_hydra_composes_or_both_refuse(judge: Judge, part: int) -> None:
-    counted = verdicts(judge, range(16 * part, 16 * (part + 1)))
-    assert counted["agreed"] >= 8, counted
+    """A few lists at random, beside those below that have each mechanism; `make battery` tries two thousand."""
+    counted = verdicts(judge, range(10 * part, 10 * (part + 1)))
+    assert counted["agreed"] >= 5, counted
 
 
 @pytest.mark.battery

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +51,13 @@ class Composer:
         path = create_config_search_path(str(conf))
         self.config_name = config_name
         self._acts: dict[str, Any] | None = None
+        self._conf = conf
         if extra is not None:
-            own = ConfigLoaderImpl(path).load_configuration("config", [], RunMode.RUN)
-            path = create_config_search_path(str(conf))
+            self._acts = _own_acts(conf)
             path.prepend("command-line", f"file://{extra.resolve()}", SearchPathQuery(provider="schema"))
-            self._acts = presets.acts(own)
         self.loader = ConfigLoaderImpl(path)
-        self.loader.repository = presets.Files(self.loader.repository, extra)  # type: ignore[assignment]
+        self.files = presets.Files(self.loader.repository, extra)
+        self.loader.repository = self.files  # type: ignore[assignment]
 
     def compose(self, overrides: Iterable[Override], mode: RunMode = RunMode.RUN) -> DictConfig:
         """What Hydra makes of these overrides, its own node included. Raises Refused."""
@@ -69,6 +70,8 @@ class Composer:
             raise self._explained(error, overrides) from None
 
     def _load(self, overrides: Iterable[Override], mode: RunMode = RunMode.RUN) -> DictConfig:
+        if self.files.node is None:
+            self.files.node = _own_node(self._conf) if self.files.extra is None else presets.node(self.loader)
         config = self.loader.load_configuration(self.config_name, [str(o.input_line) for o in overrides], mode)
         if self._acts is not None and presets.acts(config) != self._acts:
             raise Refused("--config-dir: its files set what Hydra acts on: how it launches, logs or calls back.")
@@ -168,6 +171,18 @@ class Composer:
             key = override.key_or_group
             if override.type is OverrideType.CHANGE and not self.is_group(key) and not override.is_hydra_override():
                 _check_key(config, key, str(override.input_line))
+
+
+@cache
+def _own_node(conf: Path) -> ConfigResult:
+    """Hydra's own node where no other folder has a say in it."""
+    return presets.node(Composer(conf).loader)
+
+
+@cache
+def _own_acts(conf: Path) -> dict[str, Any]:
+    """What Hydra acts on by our own configs."""
+    return presets.acts(Composer(conf)._load([]))
 
 
 def _syntax(word: str, error: Exception) -> str:

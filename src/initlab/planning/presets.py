@@ -13,8 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository, IConfigRepository
 from hydra.plugins.config_source import ConfigResult
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from initlab.errors import Refused, printable
@@ -22,6 +24,7 @@ from initlab.storage import received
 
 SETTABLE = ("sweeper.params", "run.dir", "sweep.dir", "mode")  # of Hydra's node: a preset's axes and folder
 OF_A_RUN = ("run", "sweep", "mode", "overrides", "runtime", "searchpath")
+NODE = "hydra/config"
 PACKAGE = re.compile(rb"^\s*#\s*@package\s+hydra\b", re.MULTILINE)
 
 
@@ -31,18 +34,32 @@ class Files(CachingConfigRepository):
     def __init__(self, repository: IConfigRepository, extra: Path | None) -> None:
         super().__init__(repository)
         self.extra = extra
+        self.node: ConfigResult | None = None  # Hydra's own, once it is composed: see `node`
 
     def __deepcopy__(self, _: object) -> Files:
         """Hydra copies its repository for each composition, and with that what it has read."""
         return self
 
     def load_config(self, config_path: str) -> ConfigResult | None:
+        if config_path == NODE and self.node is not None:
+            return copy.deepcopy(self.node)
         if ".." in config_path.split("/"):
             raise Refused(f"{printable(config_path)}: an option is a name, and no path out of the configs.")
         name = f"{config_path.strip('/')}.yaml"
         if self.extra is not None and (self.extra / name).is_file():
             _check(self.extra, name)
         return copy.deepcopy(super().load_config(config_path))  # a composition may change what it is given
+
+
+def node(loader: ConfigLoaderImpl) -> ConfigResult:
+    """Hydra's own node composed alone, as one file in place of the nine that it is made of.
+
+    No word and no file of ours chooses among those, so each composition would make the same node of them, which is
+    half of its price. One of --config-dir that lies in their place is read here, and then `acts` tells.
+    """
+    composed = loader.load_configuration(None, [], RunMode.RUN).hydra
+    header: dict[str, str | None] = {"package": None}
+    return ConfigResult("hydra", NODE, composed, header, defaults_list=[], is_schema_source=True)
 
 
 def _check(folder: Path, name: str) -> None:

@@ -109,10 +109,11 @@ class _Pieces:
     def _fit(self) -> bool:
         """Whether each option fills its own package and no more, and nothing looks through an interpolation."""
         elements = [element for axis in (*self.groups, *self.values) for element in axis.elements]
+        if not elements:  # a single run, say: Hydra has composed it already
+            return False
         said = self._said
         return (
-            bool(elements)
-            and said is not None
+            said is not None
             and separable(said, self._overrides)
             and all(
                 [d.package for d in self._defaults if d.override_key == axis.name] == [axis.name]

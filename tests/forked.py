@@ -1,6 +1,6 @@
 """The command in a forked child, to its end: a process of its own which need not import torch and lightning again.
 
-    done = command(["init=xavier"], cwd=tmp_path)      # a CompletedProcess: returncode, stdout, stderr
+done = command(["init=xavier"], cwd=tmp_path)      # a CompletedProcess: returncode, stdout, stderr
 """
 
 from __future__ import annotations

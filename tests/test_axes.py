@@ -80,7 +80,7 @@ def written(entries: list[dict[str, list[Any]]], pick: Any) -> str:
     return f"sweep.exclude=[{','.join(texts)}]"
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(designs(), st.randoms(use_true_random=False))
 def test_what_is_run_is_what_a_reference_enumerates(design: Any, random: Any) -> None:
     """And each run's config is that of the same run in a sweep that excludes and zips nothing."""

@@ -196,6 +196,34 @@ def test_a_single_run_is_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert job.raw["init"]["name"] == "xavier" and job.choices == {} and len(calls) == 1
 
 
+@pytest.mark.filterwarnings("ignore:\n'hydra/launcher/basic' is validated")  # Hydra's, of a file under such a name
+@pytest.mark.parametrize(
+    ("file", "chosen", "told"),
+    [
+        ("basic", "basic", "what Hydra acts on"),
+        ("evil", "evil", "hydra/launcher"),
+        ("evil", "basic", ""),  # lies beside Hydra's own, and nothing chooses it
+    ],
+)
+def test_no_folder_says_how_hydra_launches(tmp_path: Path, file: str, chosen: str, told: str) -> None:
+    """Hydra's own node is composed once, with what the folder has in its place; it is refused at each word."""
+    preset = "seed: 1" if chosen == "basic" else f"defaults: [{{override /hydra/launcher: {chosen}}}]"
+    for path, text in (
+        (f"hydra/launcher/{file}", "_target_: evil"),
+        ("experiment/x", f"# @package _global_\n{preset}"),
+    ):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / f"{path}.yaml").write_text(text)
+    composer = Composer(CONF, extra=tmp_path)
+    for _ in range(2):
+        if told:
+            with pytest.raises(Refused, match=told):
+                composer.compose(composer.parse(["+experiment=x"]))
+        else:
+            config = composer.compose(composer.parse(["+experiment=x"]))
+            assert config.seed == 1 and config.hydra.launcher._target_.endswith("BasicLauncher")
+
+
 def test_a_missing_config_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refused, match=r"--config-dir .*nowhere: there is no such folder"):
         Composer(CONF, extra=tmp_path / "nowhere")

@@ -130,7 +130,7 @@ def test_the_roles_of_axes() -> None:
     }
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.lists(st.text(max_size=150).filter(lambda text: "${" not in text), min_size=2, max_size=6, unique=True))
 @example(["a b", "a-b", "A-b", "a" * 150, "a" * 149 + "b"])
 def test_names_are_folders_and_unique(patterns: list[str]) -> None:
@@ -149,7 +149,7 @@ def test_any_text_makes_a_safe_name(text: str) -> None:
     assert re.fullmatch(SAFE, safe) and len(safe) <= NAME_LENGTH
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.lists(st.floats(min_value=0, exclude_min=True, allow_infinity=False), min_size=2, max_size=20, unique=True))
 def test_each_float_is_a_run_of_its_own(rates: list[float]) -> None:
     plan = sweep(f"optimizer.lr={','.join(map(repr, rates))}")
@@ -229,8 +229,10 @@ def test_runs_of_other_shapes_data_or_length_are_other_stacks(axis: str) -> None
     assert len(sweep("dataset=gaussian", axis).stacks) == 2
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 12))
+@example(40, 12)
+@example(7, 1)
 def test_stacks_are_few_and_even(count: int, width: int) -> None:
     plan = sweep(f"seed=range({count})", f"sweep.stack_width={width}")
     sizes = [len(stack.runs) for stack in plan.stacks]

@@ -12,13 +12,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
 import yaml
 from safetensors.numpy import load_file
 
+import forked
+import forks
 from initlab.specs import INITS
 from initlab.storage import events, store
 from initlab.storage.folder import read
@@ -31,12 +33,19 @@ SWEEP = ["-m", "init=xavier,kaiming", "act=relu,tanh", *QUICK]
 
 
 def command(*words: str, cwd: Path, rc: int = 0) -> subprocess.CompletedProcess[str]:
-    """`python train.py words` in a folder that is not the checkout, without the package being on the path."""
+    """The command in a folder that is not the checkout."""
+    done = forked.command(words, cwd)
+    assert done.returncode == rc, done.stdout + done.stderr
+    return done
+
+
+def from_nothing(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """`python train.py words` as a user starts it, without the package being on the path."""
     env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, str(ROOT / "train.py"), *words], cwd=cwd, env=env, capture_output=True, text=True, timeout=300
     )
-    assert done.returncode == rc, done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     return done
 
 
@@ -44,7 +53,7 @@ def command(*words: str, cwd: Path, rc: int = 0) -> subprocess.CompletedProcess[
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The main job, shortened: the folder and what was printed."""
     cwd = tmp_path_factory.mktemp("sweep")
-    printed = command(*SWEEP, cwd=cwd).stdout
+    printed = from_nothing(*SWEEP, cwd=cwd).stdout
     (folder,) = (cwd / "outputs").iterdir()
     return folder, printed
 
@@ -214,26 +223,16 @@ def test_a_diverging_run_is_a_result(tmp_path: Path) -> None:
     assert "4 runs: 2 done, 2 diverged" in printed and "sweep.retry" not in printed
 
 
-RAISING = """
-import sys
-sys.path.insert(0, {src!r})
-import initlab.schemes.inits
-from initlab.specs import INITS
-def broken(weight, **fields):
-    raise RuntimeError("no such law")
-INITS._functions["lecun"] = broken
-from pathlib import Path
-from initlab.command import main
-sys.exit(main(Path({root!r}), sys.argv[1:]))
-"""
+def break_lecun() -> None:
+    def broken(weight: Any, **fields: Any) -> NoReturn:
+        raise RuntimeError("no such law")
+
+    INITS._functions["lecun"] = broken
 
 
 def test_a_run_that_raises_is_named_and_takes_no_other_down(tmp_path: Path) -> None:
     words = ["-m", "init=xavier,lecun,kaiming", *QUICK, "hydra.sweep.dir=b"]
-    script = RAISING.format(src=str(ROOT / "src"), root=str(ROOT))
-    done = subprocess.run(
-        [sys.executable, "-c", script, *words], cwd=tmp_path, capture_output=True, text=True, timeout=300
-    )
+    done = forked.command(words, tmp_path, before=break_lecun)
     assert done.returncode == 3, done.stdout + done.stderr
     records = {r["axes"]["init"]: r for r in read(tmp_path / "b").records}
     assert {k: r["status"] for k, r in records.items()} == {"xavier": "done", "lecun": "failed", "kaiming": "done"}
@@ -246,8 +245,9 @@ def test_a_run_that_raises_is_named_and_takes_no_other_down(tmp_path: Path) -> N
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_command_with_its_code(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_signal_ends_the_command_with_its_code(tmp_path: Path) -> None:
+    """SIGTERM to the command as a user starts it; SIGINT, in a terminal, is in `test_progress`."""
+    number = signal.SIGTERM
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "train.py"), "trainer.max_epochs=100000", "hydra.run.dir=long"],
         cwd=tmp_path,
@@ -271,21 +271,16 @@ def test_a_signal_ends_the_command_with_its_code(tmp_path: Path, number: signal.
 
 def test_a_second_starter_is_told_who_holds_the_folder(tmp_path: Path) -> None:
     words = ["trainer.max_epochs=100000", "hydra.run.dir=held"]
-    first = subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), *words],
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    first = forks.Child(words, tmp_path)
     try:
         started = time.monotonic()
         while not (tmp_path / "held" / "sweep.json").exists():
             assert first.poll() is None and time.monotonic() - started < 120
-            time.sleep(0.1)
+            time.sleep(0.01)
         second = command(*words, cwd=tmp_path, rc=75)
         assert f"process {first.pid} on" in second.stderr
     finally:
-        first.kill()
+        os.kill(first.pid, signal.SIGKILL)
         first.wait()
 
 
@@ -299,7 +294,7 @@ def numbers(folder: Path) -> list[Any]:
     return [(r["key"], r["initial_weights"], r["final"], r["best"]) for r in read(folder).records]
 
 
-def test_the_same_sweep_twice_gives_the_same_numbers(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        command("-m", "seed=0,1", *QUICK, f"hydra.sweep.dir={name}", cwd=tmp_path)
-    assert numbers(tmp_path / "one") == numbers(tmp_path / "two")
+def test_the_same_sweep_twice_gives_the_same_numbers(sweep: tuple[Path, str], tmp_path: Path) -> None:
+    """In another process, whose strings hash differently, and in another folder."""
+    command(*SWEEP, "hydra.sweep.dir=again", cwd=tmp_path)
+    assert numbers(tmp_path / "again") == numbers(sweep[0])

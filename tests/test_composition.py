@@ -196,7 +196,7 @@ def test_a_single_run_is_composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert job.raw["init"]["name"] == "xavier" and job.choices == {} and len(calls) == 1
 
 
-@pytest.mark.filterwarnings("ignore:\n'hydra/launcher/basic' is validated")  # Hydra's, of a file under such a name
+@pytest.mark.filterwarnings(r"ignore:\s*'hydra/launcher/basic' is validated")  # Hydra's, of a file under such a name
 @pytest.mark.parametrize(
     ("file", "chosen", "told"),
     [

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import forked
 from initlab.config import key, typed
 from initlab.datasets import fingerprint, load
 from initlab.planning.compose import Composer
@@ -26,11 +25,7 @@ SHORT = ["trainer.max_steps=2", "trainer.accelerator=cpu", "arch.width=8", "arch
 
 
 def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    path = f"{ROOT / 'src'}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-    return subprocess.run(
-        [sys.executable, str(ROOT / "train.py"), *words],
-        cwd=folder, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
+    return forked.command(words, folder)
 
 
 def test_own_arrays_train(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,8 +42,10 @@ SMALL = {
     "resnet": {"depth": 1, "width": 4},
     "vit": {"depth": 1, "width": 8, "patch": 4},
     "transformer": {"depth": 1, "width": 8},
+    "metainit": {"steps": 10},
+    "gradinit": {"steps": 10},
 }
-TRAINER = {"max_steps": STEPS, "precision": "float64", "log_every_n_steps": 1}
+TRAINER: dict[str, Any] = {"max_steps": STEPS, "precision": "float64", "log_every_n_steps": 1}
 DATASET = {"name": "gaussian", "samples": 400, "batch_size": 16}
 SHARED = {"dataset": DATASET, "trainer": TRAINER, "act": {"name": "tanh"}, "arch": {"name": "mlp"} | SMALL["mlp"]}
 CPU = torch.device("cpu")
@@ -113,12 +116,12 @@ def stack(options: dict[str, Config]) -> list[Config]:
     return [typed(SHARED | {"init": {"name": inits[r]}} | options | {"optimizer": own[r], "seed": r}) for r in range(3)]
 
 
-def trained(configs: list[Config], device: torch.device, steps: int = STEPS) -> StackModule:
+def trained(configs: list[Config], device: torch.device, steps: int | None = None) -> StackModule:
     lines = "positions" in ARCHS[configs[0]["arch"]["name"]].facts
     module = StackModule(configs, SEQUENCES if lines else IMAGES).to(device)
     module.prepare()
     module.on_train_epoch_start()
-    module.training_step(Chunk(0, 0, steps), 0)
+    module.training_step(Chunk(0, 0, TRAINER["max_steps"] if steps is None else steps), 0)
     return module
 
 

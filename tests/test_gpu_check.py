@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from scripts import gpu_check
 from scripts.gpu_check import CPU
 from torch import nn
 
+import forked
 from initlab.specs import ACTS, ARCHS, INITS, OPTIMIZERS
 
 
@@ -22,6 +25,10 @@ def verdicts(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
 def test_every_option_is_checked_and_passes(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """In a few steps, and with the command in a forked child: that it trains right is proven elsewhere."""
+    monkeypatch.setitem(gpu_check.TRAINER, "max_steps", 3)
+    run = SimpleNamespace(run=lambda words, **_: forked.command(words[2:], Path.cwd()))
+    monkeypatch.setattr(gpu_check, "subprocess", run)
     monkeypatch.setattr(sys, "argv", ["gpu_check.py", "--quick"])
     assert gpu_check.main() == 0
     found = verdicts(capsys)

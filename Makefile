@@ -9,7 +9,7 @@ sweep: .venv/installed
 	$(BIN)/python train.py -m $(SWEEP)
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest -n auto -q
+	$(BIN)/python -m pytest -n auto --dist worksteal -q
 
 check: .venv/installed-dev  ## lint, format and types
 	$(BIN)/ruff check .

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import os
 import re
-import subprocess
-import sys
 import warnings
 from collections import defaultdict
 from pathlib import Path
@@ -16,6 +14,8 @@ import nbformat
 import numpy as np
 import pytest
 from nbclient import NotebookClient
+
+import forked
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOK = ROOT / "docs" / "notebook.ipynb"
@@ -29,8 +29,7 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     """The trained sweep's folder, and the notebook's cells by their ids, with their outputs."""
     cwd = tmp_path_factory.mktemp("notebook")
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
-    command = [sys.executable, str(ROOT / "train.py"), "-m", *SWEEP, *QUICK, FOLDER]
-    subprocess.run(command, cwd=cwd, env=environment, check=True, capture_output=True, timeout=300)
+    forked.command(["-m", *SWEEP, *QUICK, FOLDER], cwd).check_returncode()
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         warnings.simplefilter("ignore")  # of the kernel's client

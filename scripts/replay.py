@@ -54,15 +54,16 @@ def replay(args: argparse.Namespace, out: Path) -> int:
     plugins.load(modules)
     then = read(folder)
     plan = replay.planned(then, out, names, places(words))
-    threads = then.description.get("device", {}).get("threads")
-    now = replay.trained(plan, lambda: describe(ROOT, []) | {"command": then.description["command"]}, threads)
+    now = replay.trained(
+        plan, lambda: describe(ROOT, []) | {"command": then.description["command"]}, replay.threads(then, names)
+    )
     found = [v for v in replay.verdicts(then, plan, now, args.tolerance) if not names or v.name in names]
     for verdict in found:
         print(f"{verdict.name}: {verdict.outcome}{': ' if verdict.first else ''}{verdict.first}")
     counts = Counter(verdict.outcome for verdict in found)
     print(f"{len(found)} runs: {', '.join(f'{count} {outcome}' for outcome, count in counts.items())}")
-    if changed := replay.changes(then, now):
-        print(f"changed: {'; '.join(changed)}")
+    for changed in replay.changes(then, now, [verdict.name for verdict in found]):
+        print(f"changed: {changed}")
     return 3 if counts[replay.DIFFERENT] else 0
 
 

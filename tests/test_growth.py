@@ -88,6 +88,8 @@ def test_a_sweep_may_grow_before_it_is_done(tmp_path: Path, monkeypatch: pytest.
         assert train(made(folder, *TWELVE)) == {"done": 12}
     assert widths == [8] + [4] * 5
     there, here = numbers(tmp_path / "eight"), numbers(folder)
+    assert all(here[name]["record"].pop("commands")[-1] == 1 for name in there)
+    assert all(there[name]["record"].pop("commands") == [0] for name in there)
     assert all(here[name] == there[name] for name in there)
 
 

@@ -3,7 +3,7 @@
     plan = planned(read(folder), Path("elsewhere"))          # out of sweep.json and the runs' configs, not the command
     again = trained(plan, describe)                          # in its own folder, in the same stacks
     verdicts(read(folder), plan, again)                      # [Verdict("init=xavier", "identical", ""), ...]
-    changes(read(folder), again)                             # ["torch 2.12.0 -> 2.13.0", "threads 2 -> 1"]
+    changes(read(folder), again, names)                      # ["torch 2.12.0 -> 2.13.0; threads 2 -> 1"]
 
 What was received decides nothing but numbers: no plug-in that it names is imported, and data are read only where the
 user says that they are.
@@ -11,6 +11,7 @@ user says that they are.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from initlab.datasets import fingerprint
 from initlab.errors import Refused
 from initlab.planning.plan import Axis, Plan, Run, Stack, safe
 from initlab.specs import DATASETS, SWEEP
+from initlab.storage.commands import changes as _changes
+from initlab.storage.commands import commands, numbers
 from initlab.storage.folder import Sweep, read
 from initlab.storage.journal import Record
 
@@ -159,18 +162,20 @@ def _first(metric: str, old: Any, new: Any, tolerance: float) -> tuple[int, str]
     return int(steps[at]), f"{metric} at step {steps[at]}: {float(a[at])!r} then, {float(b[at])!r} now"
 
 
-def changes(then: Sweep, now: Sweep) -> list[str]:
-    """What differs between the two in versions, device and code."""
-    old, new = then.description, now.description
-    found = []
-    for part in ("versions", "device", "plugins"):
-        was, is_ = old.get(part, {}), new.get(part, {})
-        found += [
-            f"{name} {was.get(name)} -> {is_.get(name)}" for name in {**was, **is_} if was.get(name) != is_.get(name)
-        ]
-    was, is_ = old.get("git", {}), new.get("git", {})
-    if was.get("commit") != is_.get("commit"):
-        found.append(f"commit {str(was.get('commit'))[:12]} -> {str(is_.get('commit'))[:12]}")
-    if was.get("diff") != is_.get("diff"):
-        found.append("uncommitted changes")
-    return found
+def threads(then: Sweep, names: Sequence[str] = ()) -> int | None:
+    """On how many the runs of a sweep were trained: those of the last command that trained any of ``names``."""
+    used = [n for r in then.records if not names or r["name"] in names for n in numbers(r, then.description)]
+    device = commands(then.description)[max(used, default=-1)].get("device") or {}
+    found = device.get("threads")
+    return found if isinstance(found, int) else None
+
+
+def changes(then: Sweep, now: Sweep, names: Sequence[str]) -> list[str]:
+    """What differs in versions, device and code between now and the commands under which the runs were trained."""
+    new, every = commands(now.description)[-1], commands(then.description)
+    made = [numbers(record, then.description) for record in then.records if record["name"] in names]
+    words = {n: "; ".join(_changes(every[n], new)) for n in sorted({n for some in made for n in some})}
+    if len(set(words.values())) < 2 and all(made):
+        return [word for word in words.values() if word][:1]
+    counts = Counter(" and ".join(dict.fromkeys(words[n] or "nothing" for n in some)) for some in made)
+    return [f"for {n} of {len(made)} runs {word or 'who knows, as it was not noted'}" for word, n in counts.items()]

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from initlab.reporting.document import Block, Code, Listing, Paragraph, Points, Section, Strong, Table
 from initlab.reporting.wording import count, joined
+from initlab.storage.commands import commands, makings, numbers, of_each, shares
 from initlab.storage.folder import Sweep
 from initlab.storage.journal import Record
 
@@ -64,7 +65,11 @@ def section(sweeps: Sequence[Sweep]) -> Section:
     records = [record for sweep in sweeps for record in sweep.records]
     rows = [[r["name"], r["key"], str(r.get("initial_weights") or "–")[:SHORT]] for r in records[:FIRST]]
     columns = ["run", "key", "status", "data", "initial_weights"]
-    every = [{column: r.get("name" if column == "run" else column) for column in columns} for r in records]
+    made = [words for sweep in sweeps for words in of_each(sweep.records, sweep.description)]
+    every = [
+        {column: r.get("name" if column == "run" else column) for column in columns} | {"trained under": words}
+        for r, words in zip(records, made, strict=True)
+    ]
     caption = "Each run with its key, a hash of all that decides its numbers, and that of its initial weights. "
     caption += f"The first {FIRST} of {len(records)}; all" if len(records) > FIRST else "All"
     caption += " of them in full are in tables/runs.csv."
@@ -74,34 +79,49 @@ def section(sweeps: Sequence[Sweep]) -> Section:
 
 def _sweep(sweep: Sweep) -> list[Block]:
     held = sweep.description
-    git = held.get("git") or {}
-    commit, diff = git.get("commit"), git.get("diff") or ""
-    changes = "without changes" if not diff else f"with changes in {diff.count('diff --git')} files, below"
-    code = Paragraph("Code: ", Code(commit), f", {changes}.") if commit else Paragraph("Code: no git checkout.")
+    every = range(len(commands(held)))
+    used = {n for record in sweep.records for n in numbers(record, held) or every}
+    makers = [maker for n, maker in enumerate(commands(held)) if n in used] or [held]
+    several = len({making for n, making in enumerate(makings(held)) if n in used}) > 1
     devices = sorted({str(r["device"]) for r in sweep.records if "device" in r})
     seeds = [f"{name} {_values(values)}" for name, values in (held.get("seeds") or {}).items()]
     data = sorted({str(run["data"]) for run in held["runs"] if run.get("data")})
-    points = [
-        Paragraph(f"Started {held.get('created', '?')}; plan ", Code(held["plan"][:SHORT]), "."),
-        code,
-        Paragraph(f"Versions: {_pairs(held.get('versions'))}."),
-        Paragraph(f"Machine: {_pairs(held.get('device'))}; trained on {', '.join(devices) or 'nothing yet'}."),
+    points = [Paragraph("Plan ", Code(held["plan"][:SHORT]), f"; trained on {', '.join(devices) or 'nothing yet'}.")]
+    if shared := shares(sweep.records, held):
+        points.append(
+            Paragraph(Strong("Not all runs were trained under the same code and versions: "), f"{'; '.join(shared)}.")
+        )
+    for maker in makers if several else makers[-1:]:
+        points += _maker(maker)
+    points += [
         Paragraph(
             f"Seeds: {'; '.join(seeds)}. All cells share them: the same batches, and weights from the same draws."
         ),
         Paragraph("Data (fingerprint): ", Code(", ".join(word[:SHORT] for word in data)), "."),
+        Paragraph(
+            "To train it again from the record alone and compare: ", Code("python scripts/replay.py SWEEP_DIR"), "."
+        ),
     ]
-    if plugins := held.get("plugins"):
-        points.append(Paragraph("Plug-ins: ", Code(_pairs(plugins)), "."))
-    replay = Paragraph(
-        "To train it again from the record alone and compare: ", Code("python scripts/replay.py SWEEP_DIR"), "."
-    )
     words = command(sweep)
     again = Listing(words, "Run it again") if words else Paragraph("The recorded command does not call train.py.")
-    blocks: list[Block] = [Points([*points, replay]), again]
-    if diff:
-        blocks.append(Listing(diff, "Changes to the commit", folded=True))
-    return blocks
+    diffs = dict.fromkeys(diff for maker in makers if (diff := (maker.get("git") or {}).get("diff")))
+    return [Points(points), again, *(Listing(diff, "Changes to the commit", folded=True) for diff in diffs)]
+
+
+def _maker(command: Mapping[str, Any]) -> list[Paragraph]:
+    """When a command began, and on what it trained."""
+    git = command.get("git") or {}
+    commit, diff = git.get("commit"), git.get("diff") or ""
+    changes = "without changes" if not diff else f"with changes in {diff.count('diff --git')} files, below"
+    code = Paragraph("Code: ", Code(commit), f", {changes}.") if commit else Paragraph("Code: no git checkout.")
+    plugins = command.get("plugins")
+    return [
+        Paragraph(f"Started {command.get('created', '?')}."),
+        code,
+        Paragraph(f"Versions: {_pairs(command.get('versions'))}."),
+        Paragraph(f"Machine: {_pairs(command.get('device'))}."),
+        *([Paragraph("Plug-ins: ", Code(_pairs(plugins)), ".")] if plugins else []),
+    ]
 
 
 def _pairs(found: Any) -> str:

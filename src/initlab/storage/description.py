@@ -1,7 +1,8 @@
 """sweep.json: what was asked for, on which machine, and how its runs are stacked.
 
 A sweep can grow: by more values of the same axes, in the same folder. The runs that it has keep their names, results
-and stacks; the new ones get stacks of their own. What the file said of the earlier command is kept under `earlier`.
+and stacks; the new ones get stacks of their own. What the file said of the earlier command is kept under `earlier`, as
+it is where a sweep goes on under other code. A record has the numbers of the commands under which its run was trained.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ OF_A_COMMAND = ("plan", "command", "created", "versions", "device", "plugins", "
 
 
 def described(plan: Plan, machine: Mapping[str, Any], held: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The content of sweep.json; ``held``, the present one, if the sweep grows."""
+    """The content of sweep.json; ``held``, the present one, if the sweep grows or goes on."""
     earlier = [*held.get("earlier", []), _earlier(held)] if held else []
     return (
         {

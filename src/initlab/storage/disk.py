@@ -10,12 +10,15 @@ the next start reads it (Rebello et al., "Can applications recover from fsync fa
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+
+from initlab.errors import FolderInUse
 
 
 def replace(path: Path, content: bytes) -> None:
@@ -111,3 +114,18 @@ def _named(path: Path) -> Iterator[None]:
     except OSError as error:
         error.filename = error.filename or str(path)
         raise
+
+
+def locked(path: Path) -> int:
+    """Hold the folder until the descriptor is closed or the process dies: the kernel frees it, whatever happens.
+
+    Raises FolderInUse.
+    """
+    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(lock, 200).decode(errors="replace").strip()
+        os.close(lock)
+        raise FolderInUse(f"{path.parent}: in use by {holder or 'another process'}.") from None
+    return lock

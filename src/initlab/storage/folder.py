@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from initlab.errors import Refused, printable
 from initlab.storage import journal, received
+from initlab.storage.commands import commands
 from initlab.storage.forms import CONFIG, DESCRIPTION, PROBE, RECORD, conform
 from initlab.storage.journal import Record
 from initlab.training.curves import Series
@@ -108,6 +109,8 @@ def read(folder: Path) -> Sweep:
     axes = {axis["name"]: axis["values"] for axis in description["axes"]}
     for record in records:
         _check(record, axes, printable(f"{folder}/journal"))
+        if not all(number < len(commands(description)) for number in record.get("commands", [])):
+            raise Refused(f"{printable(str(folder))}: {record['name']} is of a command that sweep.json does not have.")
     return Sweep(folder, description, records)
 
 

@@ -120,13 +120,15 @@ RECORD: Form = {
     "diverged?": {"step": COUNT, "first": WORD, "last?": METRICS},
     "error?": WORD,
     "traceback?": Inside(),
+    "commands?": [COUNT],
 }
 # What every line of the journal has; the rest of a record is checked where a sweep is read.
 COMMIT: Form = {
     "schema": Integer(1, 1),
     "runs": [{"key": WORD, "status": STATUS, "curves?": Inside()}],
     "part?": WORD,
-    "checkpoint?": {"part": WORD, "step": COUNT, "of": COUNT, "file": Inside(), "sha256": WORD, "time": Number()},
+    "checkpoint?": {"part": WORD, "step": COUNT, "of": COUNT, "file": Inside(), "sha256": WORD, "time": Number()}
+    | {"commands?": [COUNT]},
 }
 # Of probe.json: what is read of every layer; a claim's path may lead to anything else.
 PROBE: Form = {

@@ -13,23 +13,23 @@ the event files can be made again from it and the curves.
 from __future__ import annotations
 
 import csv
-import fcntl
 import hashlib
 import io
 import json
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from initlab.errors import FolderInUse, Refused
+from initlab.errors import Refused
 from initlab.planning.plan import Plan, Run, Stack
 from initlab.storage import disk, journal, received
+from initlab.storage.commands import commands, same_making
 from initlab.storage.description import axes_of, claim_of, described, grows, restacked, stacks_of
 from initlab.storage.difference import difference
 from initlab.storage.files import LARGEST
@@ -50,6 +50,7 @@ class Store:
         self.done = settled(plan)
         self._left = {run.key for run in plan.runs} - self.done.keys()
         self._checkpoints = journal.checkpoints(plan.folder / "journal")
+        self.command = len(commands(description_of(plan.folder) or {})) - 1  # its number
 
     @classmethod
     def open(cls, plan: Plan, describe: Callable[[], Mapping[str, Any]]) -> Store:
@@ -60,7 +61,7 @@ class Store:
         check(plan)
         folder = plan.folder
         disk.folder(folder)
-        lock = _locked(folder / "lock")
+        lock = disk.locked(folder / "lock")
         try:
             return cls._entered(plan, describe, lock)
         except BaseException:
@@ -116,25 +117,30 @@ class Store:
         disk.replace(self.folder / name, content)
         checksum = hashlib.sha256(content).hexdigest()
         line = {"part": part, "step": step, "of": of, "file": name, "sha256": checksum, "time": time.time()}
+        line["commands"] = self._commands(part)
         journal.mark(self.folder / "journal", line)
         saved = self._checkpoints.setdefault(part, [])
         saved.append(line)
         self._drop(saved[:-CHECKPOINTS])
         del saved[:-CHECKPOINTS]
 
-    def checkpoints(self, part: str) -> Iterator[bytes]:
-        """The checkpoints of a part that are whole, the last one first."""
-        for line in reversed(self._checkpoints.get(part, [])[-CHECKPOINTS:]):
+    def checkpoints(self, part: str) -> list[bytes]:
+        """The checkpoints of a part that are whole, the last one first; what is damaged is forgotten."""
+        whole = []
+        for line in self._checkpoints.pop(part, [])[-CHECKPOINTS:]:
             with suppress(Refused):  # it is gone, or larger than any of ours
                 content = received.content(self.folder, line["file"], LARGEST)
                 if hashlib.sha256(content).hexdigest() == line["sha256"]:
-                    yield content
+                    whole.append(content)
+                    self._checkpoints.setdefault(part, []).append(line)
+        return whole[::-1]
 
     def commit(self, records: Sequence[Record], part: str = "", curves: bytes | None = None) -> None:
         """Write the results of a part, ``curves`` as `curves.packed` has them.
 
         They count from the moment at which the journal's line is on the disk.
         """
+        records = [record | {"commands": self._commands(part)} for record in records]
         if curves is not None:
             disk.replace(self.folder / "curves" / f"{part}.npz", curves)
         folders = [self.folder / record["folder"] for record in records]
@@ -147,6 +153,11 @@ class Store:
         self._drop(self._checkpoints.pop(part, []))
         if not self._left:
             self._sweep_out()
+
+    def _commands(self, part: str) -> list[int]:
+        """The commands under which a part was trained: those of its last checkpoint, and this one."""
+        before = self._checkpoints.get(part, [])[-1:]
+        return sorted({self.command, *(n for line in before for n in line.get("commands", []) if n < self.command)})
 
     def split(self, stack: Stack) -> tuple[Stack, Stack]:
         """Two stacks in place of one that does not fit into memory, for this command and for those after it."""
@@ -238,13 +249,15 @@ def _rewrite(folder: Path, changed: Mapping[str, Any]) -> None:
 
 
 def _as_held(plan: Plan, describe: Callable[[], Mapping[str, Any]]) -> Plan:
-    """The plan in the stacks of its folder; sweep.json is written where there is none, and where the sweep grows."""
+    """The plan in the stacks of its folder; sweep.json is written where there is none, where the sweep grows, and where
+    it goes on under other code or on another machine."""
     path = plan.folder / "sweep.json"
     held = description_of(plan.folder)
     if held is not None:
         plan = restacked(path, held, plan)
-    if held is None or held["plan"] != plan.id:
-        disk.replace(path, _json(described(plan, describe(), held)))
+    machine = describe()
+    if held is None or held["plan"] != plan.id or not same_making(held, machine):
+        disk.replace(path, _json(described(plan, machine, held)))
     write_roles(plan)
     return plan
 
@@ -275,15 +288,3 @@ def _yaml(run: Run) -> str:
 
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # libyaml's is ten times faster
     return str(yaml.dump({"schema": SCHEMA, "key": run.key} | run.config, Dumper=dumper, sort_keys=False))
-
-
-def _locked(path: Path) -> int:
-    """Hold the folder until the descriptor is closed or the process dies: the kernel frees it, whatever happens."""
-    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.read(lock, 200).decode(errors="replace").strip()
-        os.close(lock)
-        raise FolderInUse(f"{path.parent}: in use by {holder or 'another process'}.") from None
-    return lock

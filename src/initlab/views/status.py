@@ -16,6 +16,7 @@ from typing import Any
 
 from initlab.errors import printable
 from initlab.storage import journal, received
+from initlab.storage.commands import shares
 from initlab.storage.folder import Sweep, read
 from initlab.views.tables import ODD_ROWS, reason
 
@@ -66,6 +67,8 @@ def words(found: Status) -> str:
     folder = found.sweep.folder
     counts = ", ".join(f"{len(names)} {state}" for state, names in found.states.items() if names)
     lines = [f"{folder}: {len(found.sweep.description['runs'])} runs: {counts}"]
+    if made := shares(found.sweep.records, found.sweep.description):
+        lines.append("; ".join(made))
     if found.holder:
         lines.append(f"trained by {found.holder}")
     for last in found.checkpoints:

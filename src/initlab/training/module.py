@@ -53,6 +53,11 @@ class Chunk(NamedTuple):
     batches: int
 
 
+def device_of(config: Config) -> torch.device:
+    """Where a run is trained: on a GPU where there is one, unless trainer.accelerator says cpu."""
+    return torch.device("cuda" if config["trainer"]["accelerator"] != "cpu" and torch.cuda.is_available() else "cpu")
+
+
 def build_net(config: Config, data: Data) -> torch.nn.Module:
     """The run's architecture for this data, in the run's precision: what a module sets itself is not rounded twice.
 
@@ -116,8 +121,11 @@ class StackModule(L.LightningModule):
 
     # --- before training ----------------------------------------------------------------------------------------------
 
-    def prepare(self) -> None:
-        """Make every run's initial weights, or take the checkpoint's state, and put it and the data on the device."""
+    def prepare(self, rehearsal: bool = False) -> None:
+        """Make every run's initial weights, or take the checkpoint's state, and put it and the data on the device.
+
+        In a ``rehearsal`` the weights are torch's own, the same for all: some schemes' draws take long.
+        """
         shared = self.configs[0]
         net = build_net(shared, self.data).to(self.dtype_)
         hyper = self.hyper()
@@ -138,18 +146,23 @@ class StackModule(L.LightningModule):
             warmup=round(shared["optimizer"]["warmup"] * self.steps),
             rates=self._rates(net),
         )
-        first = self.resumed.state if self.resumed else self._start(net, optimizer.slots(hyper))
+        first = self.resumed.state if self.resumed else self._start(net, optimizer.slots(hyper), rehearsal)
         self.state: State = first.to(self.device)
 
-    def _start(self, net: torch.nn.Module, kept: int) -> State:
-        blank = {name: torch.zeros_like(p) for name, p in net.named_parameters()}
-        data = torch.tensor(self.data.train.x), torch.tensor(self.data.train.y)
-        drawn = [self._drawn(net, r, *data) or blank for r in range(len(self.configs))]
-        self.initial_hashes = [_hash(run) for run in drawn]
-        params = {name: torch.stack([run[name] for run in drawn]) for name in blank}
+    def _start(self, net: torch.nn.Module, kept: int, rehearsal: bool) -> State:
+        own = {name: p.detach() for name, p in net.named_parameters()}
+        drawn = [own] * len(self.configs) if rehearsal else self._all_drawn(net)
+        params = {name: torch.stack([run[name] for run in drawn]) for name in own}
         buffers = {name: b.expand(len(drawn), *b.shape).clone() for name, b in net.named_buffers()}
         state = start(params, buffers, kept)
         return state._replace(alive=torch.tensor([r in self.live for r in range(len(drawn))]))
+
+    def _all_drawn(self, net: torch.nn.Module) -> list[dict[str, Tensor]]:
+        blank = {name: torch.zeros_like(p, device="cpu") for name, p in net.named_parameters()}
+        data = torch.tensor(self.data.train.x), torch.tensor(self.data.train.y)
+        drawn = [self._drawn(net, r, *data) or blank for r in range(len(self.configs))]
+        self.initial_hashes = [_hash(run) for run in drawn]
+        return drawn
 
     def _drawn(self, net: torch.nn.Module, r: int, x: Tensor, y: Tensor) -> dict[str, Tensor] | None:
         """The initial weights of run r; None if it is not trained, or cannot be."""

@@ -1,0 +1,90 @@
+"""How wide the stacks are: from what a step costs at several widths, the widths and workers that end first.
+
+    groups = [Group(runs=256, steps=240, seconds={1: 1e-3, 16: 8e-3, 32: 15e-3})]
+    split = best({1: groups, 2: groups_on_two_threads}, cores=2)
+    split.threads, split.sizes                # 1, [[32] * 8]
+
+A group is the runs that could be one stack. Wider is better while what a step costs besides its arithmetic is shared
+by more runs, and worse from where their tensors leave the caches; fewer stacks than workers leave workers idle.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+STACK = 0.05  # seconds that a stack costs besides its steps: nets, Lightning's loops, the sync of its results
+
+
+@dataclass(frozen=True)
+class Group:
+    """``runs`` of ``steps`` updates each; ``seconds`` of one update of a stack, by its width."""
+
+    runs: int
+    steps: int
+    seconds: Mapping[int, float]
+
+    def update(self, width: int) -> float:
+        """Seconds of an update at any width: on the line between the two measured beside it, or on through the last."""
+        known = sorted(self.seconds)
+        if width <= known[0]:
+            return self.seconds[known[0]]
+        above = next((w for w in known if w >= width), known[-1])
+        if len(known) == 1 or width > above:
+            return self.seconds[above] * width / above
+        below = known[known.index(above) - 1]
+        share = (width - below) / (above - below)
+        return (1 - share) * self.seconds[below] + share * self.seconds[above]
+
+    def cheapest(self, most: int) -> int:
+        """The measured width, of at most ``most``, at which an update of a run costs least."""
+        return min((w for w in self.seconds if w <= most), key=lambda w: self.seconds[w] / w)
+
+
+@dataclass(frozen=True)
+class Split:
+    """``workers`` of ``threads`` each, ``sizes`` of each group's stacks, and how many ``seconds`` that should take."""
+
+    workers: int
+    threads: int
+    sizes: Sequence[Sequence[int]]
+    seconds: float
+
+
+def best(measured: Mapping[int, Sequence[Group]], cores: int) -> Split:
+    """The quickest split; ``measured``: by the number of threads that a worker has, as many workers as there is room
+    for being at work."""
+    return min(_splits(measured, cores), key=lambda split: split.seconds)
+
+
+def even(runs: int, width: int) -> list[int]:
+    """Sizes of at most ``width``, as equal as can be: 70 runs are 35 + 35, not 64 + 6."""
+    count = -(-runs // width)
+    return [(i + 1) * runs // count - i * runs // count for i in range(count)]
+
+
+def _splits(measured: Mapping[int, Sequence[Group]], cores: int) -> Iterable[Split]:
+    for threads, groups in measured.items():
+        workers = max(1, cores // threads)
+        for most in sorted({width for group in groups for width in group.seconds}):
+            sizes = [even(group.runs, group.cheapest(most)) for group in groups]
+            yield Split(workers, threads, sizes, _until_all_end(groups, sizes, workers))
+        # as many stacks of each group as there are workers, or a multiple: none is idle while another has two left
+        sizes = [_shared_out(group, workers) for group in groups]
+        yield Split(workers, threads, sizes, _until_all_end(groups, sizes, workers))
+
+
+def _shared_out(group: Group, workers: int) -> list[int]:
+    width = group.cheapest(max(group.seconds))
+    rounds = max(1, round(group.runs / width / workers))
+    return even(group.runs, max(1, -(-group.runs // (rounds * workers))))
+
+
+def _until_all_end(groups: Sequence[Group], sizes: Sequence[Sequence[int]], workers: int) -> float:
+    """Seconds until the last stack ends, each being taken in turn by whoever is free."""
+    free = [0.0] * workers
+    for group, stacks in zip(groups, sizes, strict=True):
+        for width in stacks:
+            heapq.heappush(free, heapq.heappop(free) + STACK + group.steps * group.update(width))
+    return max(free)

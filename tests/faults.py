@@ -23,7 +23,7 @@ from initlab.training import sweep
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ["dataset=gaussian", "dataset.samples=200", "dataset.features=4", "dataset.batch_size=32", "arch.width=8"]
 TINY += ["arch.depth=1", "arch.norm=batch", "optimizer=adam", "trainer.log_every_n_steps=1", "trainer.accelerator=cpu"]
-TINY += ["sweep.checkpoint_every=0", "sweep.workers=1"]
+TINY += ["sweep.checkpoint_every=0", "sweep.workers=1", "sweep.stack_width=64"]
 # Two stacks of two runs, two epochs of four batches and half of a third.
 SWEEP = ["init=xavier,kaiming", "act=relu,tanh", "trainer.max_steps=10"]
 

@@ -6,31 +6,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from initlab.executors.widths import STACK, Group, best, even
+from initlab.executors.widths import STACK, Group, best
+from initlab.planning.plan import even
 
 SHARED = {1: 1.0e-3, 2: 1.1e-3, 4: 1.3e-3, 8: 1.7e-3, 16: 2.5e-3}  # each doubling costs less than twice
 ALONE = {1: 1.0e-2, 2: 2.1e-2, 4: 4.4e-2}  # a conv net's: nothing is shared
 
 
 def test_what_shares_is_stacked_and_what_does_not_is_not() -> None:
-    split = best({1: [Group(64, 200, SHARED), Group(6, 200, ALONE)]}, cores=1)
+    split = best({(1, 1): [Group(64, 200, SHARED), Group(6, 200, ALONE)]})
     assert split.sizes == [[16] * 4, [1] * 6]
     assert split.seconds == pytest.approx(10 * STACK + 4 * 200 * 2.5e-3 + 6 * 200 * 1e-2)
 
 
 def test_no_worker_is_idle_while_another_has_two_left() -> None:
     """Sixteen at once would be the cheapest update, and one of two cores would do nothing."""
-    assert best({1: [Group(16, 2000, SHARED)]}, cores=2).sizes == [[8, 8]]
-    assert best({1: [Group(48, 2000, SHARED)]}, cores=2).sizes == [[12, 12, 12, 12]]
-    assert best({1: [Group(3, 2000, ALONE)]}, cores=2).sizes == [[1, 1, 1]]
+    assert best({(2, 1): [Group(16, 2000, SHARED)]}).sizes == [[8, 8]]
+    assert best({(2, 1): [Group(48, 2000, SHARED)]}).sizes == [[12, 12, 12, 12]]
+    assert best({(2, 1): [Group(3, 2000, ALONE)]}).sizes == [[1, 1, 1]]
 
 
 def test_one_worker_of_all_threads_where_that_ends_first() -> None:
     """A lone run can use its cores in no other way; many would rather have one each."""
     one, two = [Group(1, 500, {1: 1e-2})], [Group(1, 500, {1: 6e-3})]
-    assert (best({1: one, 2: two}, cores=2).workers, best({1: one, 2: two}, cores=2).threads) == (1, 2)
+    split = best({(1, 1): one, (1, 2): two})
+    assert (split.workers, split.threads) == (1, 2)
     many, beside = [Group(8, 500, {1: 1e-2})], [Group(8, 500, {1: 6e-3})]
-    assert (best({1: many, 2: beside}, cores=2).workers, best({1: many, 2: beside}, cores=2).threads) == (2, 1)
+    split = best({(2, 1): many, (1, 2): beside})
+    assert (split.workers, split.threads) == (2, 1)
 
 
 @given(runs=st.integers(1, 300), width=st.integers(1, 80))
@@ -50,10 +53,10 @@ def test_even_sizes(runs: int, width: int) -> None:
         min_size=1,
         max_size=4,
     ),
-    cores=st.integers(1, 8),
+    workers=st.integers(1, 8),
 )
-def test_every_run_has_its_place_and_nothing_is_slower_than_one_by_one(groups: list[Group], cores: int) -> None:
-    split = best({1: groups}, cores)
+def test_every_run_has_its_place_and_nothing_is_slower_than_one_by_one(groups: list[Group], workers: int) -> None:
+    split = best({(workers, 1): groups})
     assert [sum(sizes) for sizes in split.sizes] == [group.runs for group in groups]
     one_by_one = sum(group.runs * (STACK + group.steps * group.update(1)) for group in groups)
     assert split.seconds <= one_by_one * (1 + 1e-9)

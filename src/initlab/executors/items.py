@@ -1,4 +1,4 @@
-"""What a worker is given: some runs of a stack to train. And how it ends.
+"""What a worker is given: some runs of a stack to train, or runs to be timed. And how it ends.
 
 item = Item(stack, runs, every=30.0, probe=False)
 Item.received(item.sent())          # the same in another process
@@ -7,9 +7,10 @@ Item.received(item.sent())          # the same in another process
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from initlab.config import Config
 from initlab.planning.plan import Run, Stack
 from initlab.storage.journal import part_id
 
@@ -20,7 +21,7 @@ FIELDS = ("name", "key", "choices", "config", "fingerprint")  # of a run
 class Item:
     """``runs`` are those of the stack that train, in its order; the lanes of the others are masked.
 
-        ``every``: seconds between checkpoints. ``probe``: sweep.probe. ``checkpoints``: where it may go on, the last
+    ``every``: seconds between checkpoints. ``probe``: sweep.probe. ``checkpoints``: where it may go on, the last
     first. ``deaths``: how often a worker has died of it.
     """
 
@@ -30,6 +31,7 @@ class Item:
     probe: bool | str
     checkpoints: tuple[bytes, ...] = ()
     deaths: int = 0
+    word = "train"
 
     @property
     def part(self) -> str:
@@ -55,14 +57,39 @@ class Item:
 
 
 @dataclass(frozen=True)
+class Rehearse:
+    """What an update costs of stacks of ``runs`` runs, the first of which have these ``configs``, on some ``threads``.
+
+    ``of``: the stack's id. ``share`` of the time that the runs would take one by one may be spent. ``widths``: all that
+    are tried; None: 1, 2, 4, ...
+    """
+
+    of: str
+    configs: tuple[Config, ...]
+    runs: int
+    threads: int
+    share: float
+    widths: tuple[int, ...] | None = None
+    word = "rehearse"
+
+    def sent(self) -> dict[str, Any]:
+        return vars(self)
+
+    @classmethod
+    def received(cls, sent: Mapping[str, Any]) -> Rehearse:
+        return cls(**sent)
+
+
+@dataclass(frozen=True)
 class Outcome:
     """How an item ended.
 
     ``done``: all that it had to say is said. ``raised``: ``trace``, as text, since the exception itself would keep the
     stack's tensors alive; ``memory``: it ran out. ``died``: its worker did; ``trace`` says how. ``left``: its worker
-    was asked to leave, and has saved what it had.
+    was asked to leave, and has saved what it had. ``found``: of a rehearsal.
     """
 
     how: Literal["done", "raised", "died", "left"]
     trace: str = ""
     memory: bool = False
+    found: Mapping[str, Any] = field(default_factory=dict)

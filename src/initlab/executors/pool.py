@@ -19,13 +19,14 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 import torch
 
 from initlab.errors import Refused
-from initlab.executors.items import Item, Outcome
+from initlab.executors.items import Item, Outcome, Rehearse
 from initlab.executors.layout import Layout
 from initlab.executors.local import Processes
 from initlab.executors.messages import packed, unpacked
 from initlab.executors.pipes import STOP
 from initlab.specs import GROUPS
 from initlab.storage.store import Store
+from initlab.training import rehearsal
 from initlab.training.train import carried_out
 from initlab.training.writer import Writer
 
@@ -39,9 +40,10 @@ class Pool(Protocol):
     def free(self) -> bool:
         """Whether one more item can be given."""
 
-    def give(self, item: Item, writer: Writer) -> None: ...
+    def give(self, item: Item | Rehearse, writer: Writer | None = None) -> None:
+        """``writer``: of what trains."""
 
-    def ended(self) -> Iterator[tuple[Item, Outcome]]:
+    def ended(self) -> Iterator[tuple[Any, Outcome]]:
         """Go on with what was given, for a while; what has ended. Raises OSError, Refused, Interrupted."""
 
     def stop(self) -> None:
@@ -77,20 +79,19 @@ class Here:
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
-        self._given: tuple[Item, Writer] | None = None
+        self._given: tuple[Any, Any] | None = None
 
     @property
     def free(self) -> bool:
         return self._given is None
 
-    def give(self, item: Item, writer: Writer) -> None:
+    def give(self, item: Item | Rehearse, writer: Writer | None = None) -> None:
         self._given = item, writer
 
-    def ended(self) -> Iterator[tuple[Item, Outcome]]:
+    def ended(self) -> Iterator[tuple[Any, Outcome]]:
         if self._given is not None:
-            item, writer = self._given
-            outcome, self._given = carried_out(item, writer), None
-            yield item, outcome
+            (item, writer), self._given = self._given, None
+            yield item, rehearsal.timed(item) if isinstance(item, Rehearse) else carried_out(item, writer)
 
     def stop(self) -> None:
         """What trains is asked by the signal itself."""
@@ -140,23 +141,23 @@ class Workers(Generic[L]):
     def __init__(self, transport: Transport[L], prepare: Mapping[str, Any]) -> None:
         self.transport, self.prepare = transport, prepare
         self._idle: list[L] = []
-        self._busy: dict[L, tuple[Item, Writer]] = {}
+        self._busy: dict[L, tuple[Any, Any]] = {}
         self._stopping = False
 
     @property
     def free(self) -> bool:
         return not self._stopping and len(self._busy) < self.transport.workers
 
-    def give(self, item: Item, writer: Writer) -> None:
+    def give(self, item: Item | Rehearse, writer: Writer | None = None) -> None:
         if self._idle:
             link = self._idle.pop()
         else:
             link = self.transport.start()
             _send(link, packed("prepare", self.prepare))
         self._busy[link] = item, writer
-        _send(link, packed("train", item.sent()))
+        _send(link, packed(item.word, item.sent()))
 
-    def ended(self) -> Iterator[tuple[Item, Outcome]]:
+    def ended(self) -> Iterator[tuple[Any, Outcome]]:
         for link, frame in self.transport.receive([*self._busy, *self._idle]):
             if frame is not None:
                 yield from self._told(link, *unpacked(frame))
@@ -167,7 +168,7 @@ class Workers(Generic[L]):
             else:
                 self._idle.remove(link)
 
-    def _told(self, link: L, word: str, arguments: dict[str, Any]) -> Iterator[tuple[Item, Outcome]]:
+    def _told(self, link: L, word: str, arguments: dict[str, Any]) -> Iterator[tuple[Any, Outcome]]:
         item, writer = self._busy[link]
         if word in CALLS:
             getattr(writer, word)(**arguments)

@@ -1,8 +1,8 @@
 """How wide the stacks are: from what a step costs at several widths, the widths and workers that end first.
 
     groups = [Group(runs=256, steps=240, seconds={1: 1e-3, 16: 8e-3, 32: 15e-3})]
-    split = best({1: groups, 2: groups_on_two_threads}, cores=2)
-    split.threads, split.sizes                # 1, [[32] * 8]
+    split = best({(2, 1): groups, (1, 2): groups_on_two_threads})       # (workers, threads of each)
+    split.workers, split.threads, split.sizes                            # 2, 1, [[32] * 8]
 
 A group is the runs that could be one stack. Wider is better while what a step costs besides its arithmetic is shared
 by more runs, and worse from where their tensors leave the caches; fewer stacks than workers leave workers idle.
@@ -13,6 +13,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+from initlab.planning.plan import even
 
 STACK = 0.05  # seconds that a stack costs besides its steps: nets, Lightning's loops, the sync of its results
 
@@ -52,21 +54,13 @@ class Split:
     seconds: float
 
 
-def best(measured: Mapping[int, Sequence[Group]], cores: int) -> Split:
-    """The quickest split; ``measured``: by the number of threads that a worker has, as many workers as there is room
-    for being at work."""
-    return min(_splits(measured, cores), key=lambda split: split.seconds)
+def best(measured: Mapping[tuple[int, int], Sequence[Group]]) -> Split:
+    """The quickest split. ``measured``: by workers, and threads of each; all of them being at work."""
+    return min(_splits(measured), key=lambda split: split.seconds)
 
 
-def even(runs: int, width: int) -> list[int]:
-    """Sizes of at most ``width``, as equal as can be: 70 runs are 35 + 35, not 64 + 6."""
-    count = -(-runs // width)
-    return [(i + 1) * runs // count - i * runs // count for i in range(count)]
-
-
-def _splits(measured: Mapping[int, Sequence[Group]], cores: int) -> Iterable[Split]:
-    for threads, groups in measured.items():
-        workers = max(1, cores // threads)
+def _splits(measured: Mapping[tuple[int, int], Sequence[Group]]) -> Iterable[Split]:
+    for (workers, threads), groups in measured.items():
         for most in sorted({width for group in groups for width in group.seconds}):
             sizes = [even(group.runs, group.cheapest(most)) for group in groups]
             yield Split(workers, threads, sizes, _until_all_end(groups, sizes, workers))
@@ -86,5 +80,5 @@ def _until_all_end(groups: Sequence[Group], sizes: Sequence[Sequence[int]], work
     free = [0.0] * workers
     for group, stacks in zip(groups, sizes, strict=True):
         for width in stacks:
-            heapq.heappush(free, heapq.heappop(free) + STACK + group.steps * group.update(width))
+            heapq.heapreplace(free, free[0] + STACK + group.steps * group.update(width))
     return max(free)

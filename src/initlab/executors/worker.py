@@ -23,9 +23,9 @@ from initlab.config import key
 from initlab.datasets import fingerprint
 from initlab.errors import Refused
 from initlab.executors import pipes
-from initlab.executors.items import Item, Outcome
+from initlab.executors.items import Item, Outcome, Rehearse
 from initlab.executors.messages import packed, unpacked
-from initlab.training import interrupts
+from initlab.training import interrupts, rehearsal
 from initlab.training.interrupts import Interrupted
 from initlab.training.train import carried_out, quiet
 
@@ -113,6 +113,10 @@ def _train(link: Link, told: Mapping[str, Any]) -> None:
     link.send(packed("ended", vars(outcome)))
 
 
+def _rehearse(link: Link, told: Mapping[str, Any]) -> None:
+    link.send(packed("ended", vars(rehearsal.timed(Rehearse.received(told)))))
+
+
 def _check(item: Item) -> None:
     """Raises Refused where the runs are others here: another version, other data, another plug-in."""
     for run in item.runs:
@@ -121,7 +125,11 @@ def _check(item: Item) -> None:
             raise Refused(f"{run.name}: is another run on {where} (the keys differ). Give each node the same.")
 
 
-KINDS: dict[str, Callable[[Link, Mapping[str, Any]], None]] = {"prepare": _prepare, "train": _train}
+KINDS: dict[str, Callable[[Link, Mapping[str, Any]], None]] = {
+    "prepare": _prepare,
+    "train": _train,
+    "rehearse": _rehearse,
+}
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Stack:
-    """Runs trained as one program. ``id`` is the hash of their keys."""
+    """Runs trained as one program. ``id`` is the hash of their keys. ``open``: or as several, once that is measured."""
 
     runs: tuple[Run, ...]
+    open: bool = False
 
     @property
     def id(self) -> str:
@@ -201,11 +203,14 @@ def _cautions(runs: Iterable[Run]) -> Iterable[str]:
 
 
 def stacked(runs: Sequence[Run]) -> tuple[Stack, ...]:
-    """Runs that share what a stack shares, in as few and as even stacks as their width allows."""
+    """Runs that share what a stack shares, in as few and as even stacks as sweep.stack_width allows, or in one open."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(digest(_shared(run.config)), []).append(run)
-    return tuple(Stack(part) for group in groups.values() for part in _even_parts(group))
+    width: Any = runs[0].config["sweep"]["stack_width"] if runs else "auto"
+    if width == "auto":
+        return tuple(Stack(tuple(group), open=True) for group in groups.values())
+    return tuple(part for group in groups.values() for part in cut(group, even(len(group), width)))
 
 
 def _shared(config: Config) -> Config:
@@ -214,11 +219,16 @@ def _shared(config: Config) -> Config:
     return shared
 
 
-def _even_parts(runs: list[Run]) -> Iterable[tuple[Run, ...]]:
-    """Parts of at most stack_width runs, as equal in size as can be: 70 runs are 35 + 35, not 64 + 6."""
-    count = -(-len(runs) // int(runs[0].config["sweep"]["stack_width"]))
-    for i in range(count):
-        yield tuple(runs[i * len(runs) // count : (i + 1) * len(runs) // count])
+def even(runs: int, width: int) -> list[int]:
+    """Sizes of at most ``width``, as equal as can be: 70 runs are 35 + 35, not 64 + 6."""
+    count = -(-runs // width)
+    return [(i + 1) * runs // count - i * runs // count for i in range(count)]
+
+
+def cut(runs: Sequence[Run], sizes: Iterable[int]) -> list[Stack]:
+    """Stacks of these sizes."""
+    rest = iter(runs)
+    return [Stack(tuple(islice(rest, size))) for size in sizes]
 
 
 def _folder(sweep: Sweep, axes: Sequence[Axis], runs: Sequence[Run]) -> Path:

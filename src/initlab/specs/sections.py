@@ -107,5 +107,5 @@ SWEEP = {
     "executor": Field("local", OneOf(("local", "ray", "slurm")), "who trains: docs/scaling.md"),
     "workers": Field("auto", OneOf(("auto",), (Integer(1),)), "stacks that train at once; auto: one a core, or a GPU"),
     "slurm": Field({}, Asked(), "what a job asks of Slurm, such as {partition: gpu, time: 60}"),
-    "stack_width": Field(64, Integer(1), "runs trained as one program, at most"),
+    "stack_width": Field("auto", OneOf(("auto",), (Integer(1),)), "runs trained at once, at most; auto: as measured"),
 }

@@ -22,13 +22,15 @@ OF_A_COMMAND = ("plan", "command", "created", "versions", "device", "plugins", "
 
 
 def described(plan: Plan, machine: Mapping[str, Any], held: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The content of sweep.json; ``held``, the present one, if the sweep grows or goes on."""
+    """The content of sweep.json; ``held``, the present one, if the sweep grows or goes on: on as many threads."""
     earlier = [*held.get("earlier", []), _earlier(held)] if held else []
+    began = {"threads": held["device"]["threads"]} if held and "threads" in held.get("device", {}) else {}
     return (
         {
             "schema": SCHEMA,
             "plan": plan.id,
             **machine,
+            "device": {**machine.get("device", {}), **began},
             "axes": axes_of(plan),
             "zips": plan.zips,
             "runs": [{"key": run.key, "name": run.name, "data": run.fingerprint} for run in plan.runs],
@@ -36,6 +38,7 @@ def described(plan: Plan, machine: Mapping[str, Any], held: Mapping[str, Any] | 
             "seeds": {name: sorted({run.config[name] for run in plan.runs}) for name in SEEDS},
         }
         | ({"earlier": earlier} if earlier else {})
+        | ({"widths": held["widths"]} if held and "widths" in held else {})
         | claim_of(plan, held)
     )
 
@@ -62,7 +65,12 @@ def axes_of(plan: Plan) -> list[dict[str, Any]]:
 
 
 def stacks_of(stacks: Sequence[Stack]) -> list[dict[str, Any]]:
-    return [{"id": stack.id, "width": len(stack.runs), "keys": [run.key for run in stack.runs]} for stack in stacks]
+    """As sweep.json has them; one whose width is still to be measured is open."""
+    return [
+        {"id": stack.id, "width": len(stack.runs), "keys": [run.key for run in stack.runs]}
+        | ({"open": True} if stack.open else {})
+        for stack in stacks
+    ]
 
 
 def _earlier(held: Mapping[str, Any]) -> dict[str, Any]:
@@ -87,5 +95,5 @@ def restacked(path: Path, held: Mapping[str, Any], plan: Plan) -> Plan:
     whole = plan_id((run["key"], run["name"]) for run in held["runs"]) == held["plan"]
     if not whole or sorted(key for some in keys for key in some) != sorted(known) or not known <= runs.keys():
         raise Refused(f"{path}: is damaged, as its runs, stacks and plan do not agree. sweep.fresh=true starts anew.")
-    old = [Stack(tuple(runs[key] for key in some)) for some in keys]
+    old = [Stack(tuple(runs[key] for key in stack["keys"]), stack.get("open", False)) for stack in held["stacks"]]
     return replace(plan, stacks=(*old, *stacked([run for run in plan.runs if run.key not in known])))

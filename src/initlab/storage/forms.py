@@ -92,7 +92,10 @@ DESCRIPTION: Form = {
     "axes": [{"name": NAME, "role": OneOf(ROLES), "type?": WORD, "values": [Value()]}],
     "zips?": [[WORD]],
     "runs": [{"key": NAME, "name": NAME, "data?": WORD}],
-    "stacks": [{"id": WORD, "width": Integer(1), "keys": [WORD]}],
+    "stacks": [{"id": WORD, "width": Integer(1), "keys": [WORD], "open?": Boolean()}],
+    "widths?": [
+        {"runs": COUNT, "width": COUNT, "workers": COUNT, "threads": COUNT, "update": {"*": NUMBER}, "why": WORD},
+    ],
     "seeds?": {"*": [SEED]},
     "earlier?": [COMMAND | {"runs": COUNT}],
     "claim?": {"*": Value()},

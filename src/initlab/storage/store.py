@@ -163,10 +163,22 @@ class Store:
         """Two stacks in place of one that does not fit into memory, for this command and for those after it."""
         middle = len(stack.runs) // 2
         halves = Stack(stack.runs[:middle]), Stack(stack.runs[middle:])
-        stacks = [part for other in self.plan.stacks for part in (halves if other.id == stack.id else (other,))]
-        self.plan = replace(self.plan, stacks=tuple(stacks))
-        _rewrite(self.folder, {"stacks": stacks_of(stacks)})
+        self.restack({stack.id: halves})
         return halves
+
+    def restack(self, parts: Mapping[str, Sequence[Stack]], threads: int = 0, widths: Sequence[Any] = ()) -> None:
+        """Other stacks in place of some, by id, for this command and those after it.
+
+        ``threads`` of each worker, if they are decided with it; ``widths``: how these stacks were found.
+        """
+        stacks = [part for stack in self.plan.stacks for part in parts.get(stack.id, (stack,))]
+        self.plan = replace(self.plan, stacks=tuple(stacks))
+        held = description_of(self.folder) or {}
+        changed: dict[str, Any] = {"stacks": stacks_of(stacks)}
+        if threads:
+            changed["device"] = held.get("device", {}) | {"threads": threads}
+            changed["widths"] = [*held.get("widths", []), *widths]
+        _rewrite(self.folder, changed)
 
     def _drop(self, checkpoints: Iterable[Mapping[str, Any]]) -> None:
         for line in checkpoints:

@@ -58,6 +58,10 @@ def device_of(config: Config) -> torch.device:
     return torch.device("cuda" if config["trainer"]["accelerator"] != "cpu" and torch.cuda.is_available() else "cpu")
 
 
+def out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
 def build_net(config: Config, data: Data) -> torch.nn.Module:
     """The run's architecture for this data, in the run's precision: what a module sets itself is not rounded twice.
 

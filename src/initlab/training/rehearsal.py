@@ -1,6 +1,7 @@
 """What an update of a stack costs on this device, by the stack's width: a few updates of each, and nothing is kept.
 
-    rehearsed(configs, share=0.03)      # Rehearsal(steps=180, seconds={1: 1.0e-3, 2: 1.3e-3, ...}, ended="...")
+    timed(Rehearse("1f0c", configs, runs=128, threads=1, share=0.03)).found
+    # {"steps": 180, "seconds": [(1, 1.0e-3), (2, 1.3e-3), ...], "why": "wider ones cost more"}
 
 Widths double while an update of a run gets cheaper, memory lasts, and the time spent stays below a share of what the
 runs would take one by one.
@@ -10,57 +11,63 @@ from __future__ import annotations
 
 import os
 import time
+import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from initlab.config import Config
 from initlab.datasets import Data, load
-from initlab.training.module import Chunk, StackModule, device_of
+from initlab.executors.items import Outcome, Rehearse
+from initlab.training.module import Chunk, StackModule, device_of, out_of_memory
 
-WARM, TIMED = 2, 3  # updates; the quickest of those timed counts, as whatever else a machine does only adds
+WARM, TIMED = 1, 2  # updates; the quickest of those timed counts, as whatever else a machine does only adds
 DEARER = 1.05  # so many times the least that an update of a run has cost, twice in a row: wider will not do
 
 
-@dataclass(frozen=True)
-class Rehearsal:
-    """``seconds`` of an update, by width; ``steps`` of a run. ``ended``: why there is no wider one, in words."""
+def timed(item: Rehearse) -> Outcome:
+    """Time the runs of a rehearsal as one stack; ``found``: steps of a run, seconds [[width, of an update]], and why
+    there is no wider one."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(item.threads)
+    try:
+        return Outcome("done", found=_found(item))
+    except Exception:
+        return Outcome("raised", traceback.format_exc())
+    finally:
+        torch.set_num_threads(before)
 
-    steps: int
-    seconds: dict[int, float]
-    ended: str
 
-
-def rehearsed(configs: Sequence[Config], share: float, widths: Sequence[int] | None = None) -> Rehearsal:
-    """Time the runs of a group as one stack, the first 1, 2, 4, ... of them, or the ``widths`` given."""
-    data = load(configs[0]["dataset"])
+def _found(item: Rehearse) -> dict[str, Any]:
+    data = load(item.configs[0]["dataset"])
     seconds: dict[int, float] = {}
-    steps, began, allowed = 0, time.perf_counter(), 0.0
-    for width in widths or _doubled(len(configs)):
+    steps, began, allowed, why = 0, time.perf_counter(), 0.0, "these are all"
+    for width in item.widths or _doubled(len(item.configs)):
         if seconds:
             last = max(seconds)
             expected = (WARM + TIMED) * seconds[last] * width / last
             if time.perf_counter() - began + expected > allowed:
-                return Rehearsal(steps, seconds, f"wider ones would take more than {100 * share:.2g} % of the time")
+                why = f"wider ones would take more than {100 * item.share:.2g} % of the time"
+                break
             if not _fits(width / last):
-                return Rehearsal(steps, seconds, "wider ones might not fit into memory")
+                why = "wider ones might not fit into memory"
+                break
         try:
-            steps, seconds[width] = _update(configs[:width], data)
-        except (MemoryError, RuntimeError) as error:
+            steps, seconds[width] = _update(item.configs[:width], data)
+        except Exception as error:
             if not seconds or not out_of_memory(error):
                 raise
-            return Rehearsal(steps, seconds, f"{width} do not fit into memory")
+            why = f"{width} do not fit into memory"
+            break
         if len(seconds) == 1:
-            allowed = share * len(configs) * steps * seconds[width] / width
-        if widths is None and _dearer(seconds):
-            return Rehearsal(steps, seconds, "wider ones cost more")
-    return Rehearsal(steps, seconds, "these are all")
-
-
-def out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+            allowed = item.share * item.runs * steps * seconds[width] / width
+        if item.widths is None and _dearer(seconds):
+            why = "wider ones cost more"
+            break
+    return {"steps": steps, "seconds": list(seconds.items()), "why": why}
 
 
 def _doubled(runs: int) -> list[int]:

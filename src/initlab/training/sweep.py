@@ -23,6 +23,7 @@ from initlab.planning.plan import Run, Stack
 from initlab.storage.folder import description_of
 from initlab.storage.store import Store, write_table
 from initlab.training import interrupts
+from initlab.training.stacking import settle
 from initlab.training.train import quiet
 from initlab.training.writer import Writer
 from initlab.views import hparams
@@ -38,12 +39,14 @@ def run(store: Store) -> Counter[str]:
     Raises Interrupted once a signal is answered, OSError where the disk fails.
     """
     quiet()
-    pending = [stack for stack in store.plan.stacks if store.pending(stack)]
-    if pending:
-        device = (description_of(store.folder) or {}).get("device", {})
-        layout = arranged(store.plan.options, store.plan.stacks, len(pending), device.get("threads"))
-        with interrupts.held(), watch(store.plan, store.done) as progress, pool(layout, store) as workers:
-            _Sweep(store, progress, workers).run()
+    with interrupts.held():
+        settle(store, print)
+        pending = [stack for stack in store.plan.stacks if store.pending(stack)]
+        if pending:
+            device = (description_of(store.folder) or {}).get("device", {})
+            layout = arranged(store.plan.options, store.plan.stacks, len(pending), device.get("threads"))
+            with watch(store.plan, store.done) as progress, pool(layout, store) as workers:
+                _Sweep(store, progress, workers).run()
     return Counter(store.done[run.key]["status"] for run in store.plan.runs)
 
 

@@ -35,7 +35,7 @@ from initlab.storage.journal import part_id
 from initlab.training import interrupts, results
 from initlab.training.checkpoint import Checkpoint, packed
 from initlab.training.curves import packed as npz
-from initlab.training.module import StackModule, build_net
+from initlab.training.module import StackModule, build_net, device_of, out_of_memory
 from initlab.training.resuming import go_on
 from initlab.training.step import refusal
 from initlab.training.writer import Outlet
@@ -107,11 +107,8 @@ def fit(module: StackModule) -> None:
 
     What Lightning would log, save or draw is done elsewhere, for every run of the stack.
     """
-    accelerator = module.configs[0]["trainer"]["accelerator"]
-    if accelerator == "auto":
-        accelerator = "gpu" if torch.cuda.is_available() else "cpu"
     trainer = L.Trainer(
-        accelerator=accelerator,
+        accelerator="gpu" if device_of(module.configs[0]).type == "cuda" else "cpu",
         devices=1,
         max_epochs=module.epochs_left,
         logger=False,
@@ -247,8 +244,7 @@ def carried_out(item: Item, outlet: Outlet) -> Outcome:
     except SystemExit as left:
         return Outcome("raised", f"SystemExit: a run's code called sys.exit({left.code})")
     except Exception as error:
-        memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
-        return Outcome("raised", traceback.format_exc(), memory)
+        return Outcome("raised", traceback.format_exc(), out_of_memory(error))
     return Outcome("done")
 
 

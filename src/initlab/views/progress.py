@@ -123,7 +123,7 @@ class Progress:
         """``12 of 30 runs done (1 diverged)``"""
         odd = Counter(record["status"] for record in self._records.values())
         others = ", ".join(f"{odd[status]} {status}" for status in ("diverged", "failed") if odd[status])
-        return f"{len(self._records)} of {_count(len(self.plan.runs), 'run')} done{f' ({others})' if others else ''}"
+        return f"{len(self._records)} of {counted(len(self.plan.runs), 'run')} done{f' ({others})' if others else ''}"
 
     def pace(self, part: _Part) -> str:
         """``step 120 of 180, 850 steps/s``"""
@@ -173,7 +173,7 @@ class Progress:
         self.say(f"{self._of(number)} in {self._shown - self._began[number]:.1f} s{left}")
 
     def _of(self, number: int) -> str:
-        return f"stack {number} of {len(self.plan.stacks)}: {_count(self._widths[number], 'run')}"
+        return f"stack {number} of {len(self.plan.stacks)}: {counted(self._widths[number], 'run')}"
 
 
 class Region(Progress):
@@ -253,5 +253,6 @@ def _work(run: Run) -> float:
     return float(trainer["max_steps"] or trainer["max_epochs"])
 
 
-def _count(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """``1 run``, ``2 runs``"""
     return f"{number} {noun}{'' if number == 1 else 's'}"

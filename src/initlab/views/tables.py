@@ -9,14 +9,16 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from initlab.claiming.judging import Judgement
 from initlab.planning.plan import Axis, Plan
 from initlab.storage import journal
 from initlab.storage.folder import PROBE_FILE, read
 from initlab.storage.journal import Record
 from initlab.storage.store import missing
+
+if TYPE_CHECKING:
+    from initlab.claiming.judging import Judgement  # it loads scipy
 
 DRY_RUN_ROWS = 20
 BEST_ROWS, WORST_ROWS, ODD_ROWS = 20, 3, 10
@@ -26,7 +28,7 @@ CELL = 60  # a longer value would break the table's lines
 def summary(plan: Plan) -> str:
     """One line of what will be trained and where it goes, then the plan's notes."""
     runs = f"{len(plan.runs)} run{'s' if len(plan.runs) > 1 else ''}"
-    stacks = f"{len(plan.stacks)} stack{'s' if len(plan.stacks) > 1 else ''}"
+    stacks = f"{len(plan.stacks)} {'group' if plan.stacks[0].open else 'stack'}{'s' if len(plan.stacks) > 1 else ''}"
     product = f": {plan.product}" if plan.product else ""
     return "\n".join([f"{runs}{product}, in {stacks} -> {plan.folder}", *plan.notes])
 
@@ -37,7 +39,8 @@ def dry_run(plan: Plan) -> str:
     for stack in plan.stacks:
         config = stack.config
         shared = ", ".join(config[group]["name"] for group in ("dataset", "arch", "act", "optimizer"))
-        lines.append(f"stack {stack.id}: {len(stack.runs)} wide ({shared})")
+        width = "runs, in stacks as wide as a measurement will say" if stack.open else "wide"
+        lines.append(f"{'group' if stack.open else 'stack'} {stack.id}: {len(stack.runs)} {width} ({shared})")
         lines += [f"  {run.key}  {run.name}" for run in stack.runs[:DRY_RUN_ROWS]]
         if len(stack.runs) > DRY_RUN_ROWS:
             lines.append(f"  ... and {len(stack.runs) - DRY_RUN_ROWS} more")

@@ -1,0 +1,118 @@
+"""The stacks of a sweep whose widths are open: chosen by a rehearsal on the device at hand, and noted in sweep.json.
+
+    settle(store, say)          # store.plan.stacks are those that train
+
+The workers that will train do the timing, and all at once, as they will be at work all at once. One worker with all of
+the threads may end sooner than several with one each, or a lone one with one thread; that is timed too.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from initlab.executors.items import Outcome, Rehearse
+from initlab.executors.layout import Layout, arranged
+from initlab.executors.pool import Pool, pool
+from initlab.executors.widths import Group, Split, best
+from initlab.planning.plan import Stack, cut, even
+from initlab.storage.folder import description_of
+from initlab.storage.store import Store
+from initlab.training import interrupts
+from initlab.views.progress import counted
+
+SHARE = 0.03  # of the time that the runs would take one by one
+MOST = 1024  # runs of a group that a rehearsal is told of
+UNTIMED = 64  # the width of stacks that cannot be timed
+Found = Mapping[str, Mapping[str, Any]]  # by the open stack's id: steps, seconds {width: of an update}, why
+
+
+def settle(store: Store, say: Callable[[str], None]) -> None:
+    """Cut what is open into stacks. Raises OSError, Interrupted."""
+    stacks = [stack for stack in store.plan.stacks if stack.open]
+    if not stacks:
+        return
+    began = (description_of(store.folder) or {}).get("device", {}).get("threads")
+    held = began if len(stacks) < len(store.plan.stacks) else None  # the others go on as they began
+    lone = [Stack((run,)) for stack in stacks for run in stack.runs]
+    layout = arranged(store.plan.options, lone, len(lone), held)
+    (first, *others) = sorted(_layouts(layout, held), key=lambda pair: pair[1])
+    with pool(layout, store) as workers:
+        timed = {first: _timed(workers, stacks, first)}
+        for pair in others:
+            timed[pair] = _timed(workers, stacks, pair, timed[first])
+    known = [stack for stack in stacks if all(stack.id in found for found in timed.values())]
+    split = best({pair: [_group(stack, found) for stack in known] for pair, found in timed.items()})
+    _note(store, stacks, dict(zip((stack.id for stack in known), split.sizes, strict=True)), split, timed, say)
+
+
+def _layouts(layout: Layout, held: int | None) -> set[tuple[int, int]]:
+    """Workers and threads of each that are worth a try."""
+    given = (max(1, layout.workers), layout.threads)
+    if held or layout.executor != "local" or layout.gpus:
+        return {given}
+    return {given, (1, torch.get_num_threads())} | ({(1, 1)} if layout.here else set())
+
+
+def _timed(workers: Pool, stacks: Sequence[Stack], pair: tuple[int, int], before: Found | None = None) -> Found:
+    """Each stack at growing widths; or, where that has been done on fewer threads, alone and at the best of those."""
+    at_once, threads = pair
+    copies = max(1, at_once // len(stacks))  # none of the workers is idle meanwhile
+    items = []
+    for stack in stacks:
+        widths = None
+        if before is not None and stack.id in before:
+            widths = tuple(sorted({1, _group(stack, before).cheapest(len(stack.runs))}))
+        configs = tuple(run.config for run in stack.runs[:MOST])
+        share = (SHARE if before is None else SHARE / 3) / copies
+        items += [Rehearse(stack.id, configs, len(stack.runs), threads, share, widths)] * copies
+    found: dict[str, Any] = {}
+    for item, outcome in _carried_out(workers, items, at_once):
+        if outcome.how == "done":
+            seconds = {int(width): spent for width, spent in outcome.found["seconds"]}
+            other = found.get(item.of, {"seconds": seconds})["seconds"]  # the slower of two that were at it together
+            both = {width: max(spent, other[width]) for width, spent in seconds.items() if width in other}
+            found[item.of] = {**outcome.found, "seconds": both}
+    return found
+
+
+def _carried_out(workers: Pool, items: Iterable[Rehearse], at_once: int) -> Iterable[tuple[Rehearse, Outcome]]:
+    waiting, out = deque(items), 0
+    while waiting or out:
+        interrupts.poll()
+        while waiting and workers.free and out < at_once:
+            workers.give(waiting.popleft())
+            out += 1
+        for item, outcome in workers.ended():
+            out -= 1
+            yield item, outcome
+
+
+def _group(stack: Stack, found: Found) -> Group:
+    return Group(len(stack.runs), found[stack.id]["steps"], found[stack.id]["seconds"])
+
+
+def _note(
+    store: Store,
+    stacks: Sequence[Stack],
+    sizes: Mapping[str, Sequence[int]],
+    split: Split,
+    timed: Mapping[tuple[int, int], Found],
+    say: Callable[[str], None],
+) -> None:
+    """sweep.json says what was chosen, and why."""
+    parts, notes, told = {}, [], Counter[int]()
+    for stack in stacks:
+        chosen = sizes.get(stack.id) or even(len(stack.runs), UNTIMED)
+        parts[stack.id] = cut(stack.runs, chosen)
+        found = timed[split.workers, split.threads].get(stack.id, {"seconds": {}, "why": "it could not be timed"})
+        note = {"runs": len(stack.runs), "width": max(chosen), "workers": split.workers, "threads": split.threads}
+        each = {str(width): spent / width for width, spent in found["seconds"].items()}
+        notes.append(note | {"update": each, "why": found["why"]})
+        told[max(chosen)] += len(chosen)
+    store.restack(parts, split.threads, notes)
+    words = ", ".join(f"{counted(count, 'stack')} of {counted(width, 'run')}" for width, count in sorted(told.items()))
+    say(f"as measured: {words}; {counted(split.workers, 'worker')} of {counted(split.threads, 'thread')}")

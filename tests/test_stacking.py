@@ -1,0 +1,133 @@
+"""Open stacks are cut by a rehearsal, once: what it chose is in sweep.json, and who goes on keeps to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from faults import Killed, assert_equal, made, train
+from initlab.config import Config
+from initlab.datasets import Data
+from initlab.executors.items import Rehearse
+from initlab.training import rehearsal, stacking
+from initlab.training.module import StackModule
+
+OPEN = ["sweep.stack_width=auto", "trainer.max_steps=10"]
+SIX = ["seed=range(6)", "act=relu,tanh", *OPEN]
+COSTS = {1: 1.0, 2: 1.5, 4: 2.2, 6: 6.0}  # of an update: four at once are the cheapest
+
+
+def said(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "sweep.json").read_text())
+
+
+@pytest.fixture
+def costs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
+    """Updates cost what is written above, on any number of threads; which of what was asked, activation by width."""
+    asked = []
+
+    def update(configs: Sequence[Config], data: Data) -> tuple[int, float]:
+        asked.append((configs[0]["act"]["name"], len(configs), torch.get_num_threads()))
+        return 60, COSTS[len(configs)]
+
+    monkeypatch.setattr(rehearsal, "_update", update)
+    monkeypatch.setattr(stacking, "SHARE", 100.0)
+    return asked
+
+
+def test_the_width_that_costs_least_is_taken_and_noted(tmp_path: Path, costs: list[Any]) -> None:
+    before = torch.get_num_threads()
+    assert train(made(tmp_path, *SIX)) == {"done": 12}
+    held = said(tmp_path)
+    assert [stack["width"] for stack in held["stacks"]] == [3, 3, 3, 3] and "open" not in str(held["stacks"])
+    assert {width for _, width, _ in costs} == {1, 2, 4, 6} and {act for act, _, _ in costs} == {"relu", "tanh"}
+    for note in held["widths"]:
+        assert note.items() >= {"runs": 6, "width": 3, "workers": 1, "why": "these are all"}.items()
+        assert note["update"] == {"1": 1.0, "2": 0.75, "4": 0.55, "6": 1.0}
+    assert held["device"]["threads"] == held["widths"][0]["threads"]
+    assert torch.get_num_threads() == before
+
+
+def test_who_goes_on_and_who_grows_keep_the_stacks(
+    tmp_path: Path, costs: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = StackModule.on_train_epoch_start
+
+    def killed(self: StackModule) -> None:
+        if self.configs[0]["act"]["name"] == "tanh":
+            raise Killed
+        whole(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StackModule, "on_train_epoch_start", killed)
+        with pytest.raises(Killed):
+            train(made(tmp_path / "s", *SIX))
+    begun, timed = said(tmp_path / "s"), len(costs)
+    assert train(made(tmp_path / "s", *SIX)) == {"done": 12}
+    assert said(tmp_path / "s")["stacks"] == begun["stacks"] and len(costs) == timed
+    train(made(tmp_path / "undisturbed", *SIX))
+    assert_equal(tmp_path / "s", tmp_path / "undisturbed")
+    assert train(made(tmp_path / "s", "seed=range(7)", *SIX[1:])) == {"done": 14}
+    grown = said(tmp_path / "s")
+    assert grown["stacks"][:4] == begun["stacks"] and [stack["width"] for stack in grown["stacks"][4:]] == [1, 1]
+    assert grown["widths"][:2] == begun["widths"] and len(grown["widths"]) == 4
+    assert grown["device"]["threads"] == begun["device"]["threads"]
+
+
+def test_a_given_width_is_not_questioned(tmp_path: Path, costs: list[Any]) -> None:
+    train(made(tmp_path, *SIX, "sweep.stack_width=4"))
+    assert [stack["width"] for stack in said(tmp_path)["stacks"]] == [3, 3, 3, 3]
+    assert not costs and "widths" not in said(tmp_path)
+
+
+def test_what_cannot_be_timed_is_trained_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def raises(configs: Sequence[Config], data: Data) -> tuple[int, float]:
+        raise ValueError("not today")
+
+    monkeypatch.setattr(rehearsal, "_update", raises)
+    assert train(made(tmp_path, *SIX)) == {"done": 12}
+    assert [stack["width"] for stack in said(tmp_path)["stacks"]] == [6, 6]
+    assert {note["why"] for note in said(tmp_path)["widths"]} == {"it could not be timed"}
+
+
+def test_workers_time_together_and_train(tmp_path: Path) -> None:
+    """With nothing made up: whatever is measured, every run is trained, and sweep.json says how."""
+    assert train(made(tmp_path, *SIX, "sweep.workers=2")) == {"done": 12}
+    held = said(tmp_path)
+    assert sum(stack["width"] for stack in held["stacks"]) == 12
+    for note in held["widths"]:
+        assert note["update"].keys() >= {"1"} and all(spent > 0 for spent in note["update"].values())
+
+
+def test_a_rehearsal_stops_where_memory_or_time_ends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    configs = tuple(run.config for run in made(tmp_path, *SIX).stacks[0].runs)
+
+    def update(configs: Sequence[Config], data: Data) -> tuple[int, float]:
+        if len(configs) > 2:
+            raise MemoryError
+        return 60, 1e-6
+
+    def found(share: float) -> dict[str, Any]:
+        outcome = rehearsal.timed(Rehearse("s", configs, 10**9, 1, share))
+        assert outcome.how == "done"
+        return dict(outcome.found)
+
+    monkeypatch.setattr(rehearsal, "_update", update)
+    assert found(1.0) == {"steps": 60, "seconds": [(1, 1e-6), (2, 1e-6)], "why": "4 do not fit into memory"}
+    assert found(0.0)["why"] == "wider ones would take more than 0 % of the time"
+    monkeypatch.setattr(rehearsal, "_fits", lambda times: False)
+    assert found(1.0)["why"] == "wider ones might not fit into memory"
+
+
+def test_a_rehearsal_trains_nothing(tmp_path: Path) -> None:
+    """Rates that would make a run diverge do not, and the weights are not drawn: a scheme may take long, or raise."""
+    planned = made(tmp_path, *SIX, "optimizer.lr=1e30", "init=lsuv")
+    configs = tuple(run.config for run in planned.stacks[0].runs)
+    outcome = rehearsal.timed(Rehearse("s", configs, len(configs), 1, 1.0))
+    assert outcome.how == "done" and [width for width, _ in outcome.found["seconds"]][:2] == [1, 2]
+    assert not (tmp_path / "runs").exists()

@@ -52,7 +52,7 @@ def arranged(options: Mapping[str, Any], stacks: Sequence[Stack], pending: int, 
         gpus = torch.cuda.device_count()
         return Layout(executor, min(wanted or gpus, pending), held or torch.get_num_threads(), gpus)
     most = max(1, min(wanted or cores(), len(stacks)))
-    threads = max(1, min(held or cores() // most, cores(), torch.get_num_threads()))
+    threads = held or max(1, min(cores() // most, torch.get_num_threads()))
     return Layout(executor, min(wanted or max(1, cores() // threads), pending), threads)
 
 

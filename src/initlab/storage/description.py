@@ -22,15 +22,13 @@ OF_A_COMMAND = ("plan", "command", "created", "versions", "device", "plugins", "
 
 
 def described(plan: Plan, machine: Mapping[str, Any], held: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The content of sweep.json; ``held``, the present one, if the sweep grows or goes on: on as many threads."""
+    """The content of sweep.json; ``held``, the present one, if the sweep grows or goes on."""
     earlier = [*held.get("earlier", []), _earlier(held)] if held else []
-    began = {"threads": held["device"]["threads"]} if held and "threads" in held.get("device", {}) else {}
     return (
         {
             "schema": SCHEMA,
             "plan": plan.id,
             **machine,
-            "device": {**machine.get("device", {}), **began},
             "axes": axes_of(plan),
             "zips": plan.zips,
             "runs": [{"key": run.key, "name": run.name, "data": run.fingerprint} for run in plan.runs],
@@ -41,6 +39,12 @@ def described(plan: Plan, machine: Mapping[str, Any], held: Mapping[str, Any] | 
         | ({"widths": held["widths"]} if held and "widths" in held else {})
         | claim_of(plan, held)
     )
+
+
+def as_begun(machine: Mapping[str, Any], held: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """The machine, with the threads that the held sweep began with: it keeps them, as they decide how sums are rounded."""
+    threads = (held or {}).get("device", {}).get("threads")
+    return machine if threads is None else {**machine, "device": {**machine.get("device", {}), "threads": threads}}
 
 
 def claim_of(plan: Plan, held: Mapping[str, Any] | None) -> dict[str, Any]:

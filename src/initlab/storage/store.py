@@ -30,7 +30,7 @@ from initlab.errors import Refused
 from initlab.planning.plan import Plan, Run, Stack
 from initlab.storage import disk, journal, received
 from initlab.storage.commands import commands, same_making
-from initlab.storage.description import axes_of, claim_of, described, grows, restacked, stacks_of
+from initlab.storage.description import as_begun, axes_of, claim_of, described, grows, restacked, stacks_of
 from initlab.storage.difference import difference
 from initlab.storage.files import LARGEST
 from initlab.storage.folder import description_of, read
@@ -267,7 +267,7 @@ def _as_held(plan: Plan, describe: Callable[[], Mapping[str, Any]]) -> Plan:
     held = description_of(plan.folder)
     if held is not None:
         plan = restacked(path, held, plan)
-    machine = describe()
+    machine = as_begun(describe(), held)
     if held is None or held["plan"] != plan.id or not same_making(held, machine):
         disk.replace(path, _json(described(plan, machine, held)))
     write_roles(plan)

@@ -20,7 +20,8 @@ from initlab.schemes.apply import draw, unmatched
 from initlab.schemes.inits import torch_gain
 from initlab.slots import slots
 from initlab.specs import ACTS, INITS
-from initlab.training.module import StackModule, build_net
+from initlab.training.module import StackModule
+from initlab.training.nets import build_net
 from initlab.training.step import step
 
 # By numpy and scipy, with the defaults of the spec.

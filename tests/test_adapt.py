@@ -25,7 +25,8 @@ from initlab.schemes.initial import initial
 from initlab.schemes.learned import EPSILON, gradient_quotient
 from initlab.slots import slots
 from initlab.specs import ACTS, INITS
-from initlab.training.module import StackModule, build_net
+from initlab.training.module import StackModule
+from initlab.training.nets import build_net
 
 ROOT = Path(__file__).resolve().parent.parent
 ADAPTING = ["lsuv", "data_dependent", "metainit", "gradinit"]

@@ -63,14 +63,17 @@ NAMES = [f"init={init},act={act}" for init in ("xavier", "kaiming") for act in (
 
 def test_the_sweep_prints_its_plan_its_table_and_the_next_command(sweep: tuple[Path, str]) -> None:
     folder, printed = sweep
-    assert printed.startswith(f"4 runs: init (2) x act (2), in 2 stacks -> outputs/{folder.name}\n")
+    assert printed.startswith(f"4 runs: init (2) x act (2), in 2 groups -> outputs/{folder.name}\n")
     header, rule, *rows = printed[printed.index("init  ") :].splitlines()[:6]
     assert header.split() == ["init", "act", "status", "val/accuracy", "val/loss", "test/accuracy", "seconds"]
     assert set(rule) == {"-"}
     accuracies = [float(row.split()[3]) for row in rows]
     assert len(rows) == 4 and accuracies == sorted(accuracies, reverse=True)
     assert "Metrics are those at the last step, ordered by val/accuracy (greatest first)" in printed
-    assert re.search(r"^stack 1 of 2: 2 runs in [\d.]+ s; 2 of 4 runs done, about \d+ s left$", printed, re.MULTILINE)
+    assert re.search(r"^as measured: \d stacks? of \d runs?; \d workers? of \d threads?$", printed, re.MULTILINE)
+    assert re.search(
+        r"^stack \d of \d: \d runs? in [\d.]+ s(; \d of 4 runs done, about \d+ s left)?$", printed, re.MULTILINE
+    )
     assert re.search(rf"next: .*tensorboard --logdir outputs/{folder.name}/runs", printed)
 
 
@@ -203,7 +206,11 @@ def test_fresh_starts_anew_and_another_sweep_is_refused(tmp_path: Path) -> None:
 
 def test_a_dry_run_writes_nothing(tmp_path: Path) -> None:
     printed = command(*SWEEP, "sweep.dry_run=true", cwd=tmp_path).stdout
-    assert all(name in printed for name in NAMES) and "2 wide" in printed and "would write" in printed
+    assert (
+        all(name in printed for name in NAMES)
+        and "2 runs, in stacks as wide as a measurement will say" in printed
+        and "would write" in printed
+    )
     assert list(tmp_path.iterdir()) == []
 
 

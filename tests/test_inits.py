@@ -37,7 +37,8 @@ from initlab.slots import slots
 from initlab.specs import ACTS, INITS
 from initlab.specs.init import NONLINEARITIES, SOLVED
 from initlab.streams import uniforms
-from initlab.training.module import StackModule, build_net
+from initlab.training.module import StackModule
+from initlab.training.nets import build_net
 from nets import arch_for, base_for, data_for, small_net
 
 ALPHA = 1e-6

@@ -20,7 +20,8 @@ from initlab.config import Config
 from initlab.datasets import Data, load
 from initlab.specs import ACTS, ARCHS, INITS
 from initlab.streams import permutation
-from initlab.training.module import StackModule, build_net
+from initlab.training.module import StackModule
+from initlab.training.nets import build_net
 from initlab.training.step import _clipped
 from initlab.training.train import fit
 from nets import data_for, small_arch

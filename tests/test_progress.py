@@ -164,6 +164,7 @@ def test_durations(seconds: float, text: str) -> None:
 def test_control_c_in_a_terminal_keeps_what_is_done_and_gives_the_cursor_back(tmp_path: Path) -> None:
     """The second stack is long; the first is on the disk by then. The command runs in a terminal of its own."""
     words = ["-m", "trainer.max_steps=2,1000000", "init=xavier,kaiming", "arch.width=8", "trainer.accelerator=cpu"]
+    words += ["sweep.stack_width=2", "sweep.workers=1"]
     head, tail = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "train.py"), *words, "hydra.sweep.dir=here"],

@@ -42,7 +42,7 @@ def described(plan: Plan, machine: Mapping[str, Any], held: Mapping[str, Any] | 
 
 
 def as_begun(machine: Mapping[str, Any], held: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """The machine, with the threads that the held sweep began with: it keeps them, as they decide how sums are rounded."""
+    """The machine, on the threads that the held sweep began with: they decide how sums are rounded."""
     threads = (held or {}).get("device", {}).get("threads")
     return machine if threads is None else {**machine, "device": {**machine.get("device", {}), "threads": threads}}
 

@@ -167,10 +167,7 @@ class Store:
         return halves
 
     def restack(self, parts: Mapping[str, Sequence[Stack]], threads: int = 0, widths: Sequence[Any] = ()) -> None:
-        """Other stacks in place of some, by id, for this command and those after it.
-
-        ``threads`` of each worker, if they are decided with it; ``widths``: how these stacks were found.
-        """
+        """Other stacks in place of some, from now on. ``threads`` of a worker; ``widths``: how they were found."""
         stacks = [part for stack in self.plan.stacks for part in parts.get(stack.id, (stack,))]
         self.plan = replace(self.plan, stacks=tuple(stacks))
         held = description_of(self.folder) or {}

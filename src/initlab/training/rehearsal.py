@@ -22,7 +22,8 @@ import torch
 from initlab.config import Config
 from initlab.datasets import Data, load
 from initlab.executors.items import Outcome, Rehearse
-from initlab.training.module import Chunk, StackModule, device_of, out_of_memory
+from initlab.training.module import Chunk, StackModule
+from initlab.training.nets import device_of, out_of_memory
 
 WARM, TIMED = 1, 2  # updates; the quickest of those timed counts, as whatever else a machine does only adds
 DEARER = 1.05  # so many times the least that an update of a run has cost, twice in a row: wider will not do

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 from initlab.errors import Refused
 from initlab.specs import OPTIMIZERS
 from initlab.training.checkpoint import Layout, unpacked
-from initlab.training.module import StackModule, build_net
+from initlab.training.module import StackModule
+from initlab.training.nets import build_net
 from initlab.training.step import start
 
 

@@ -35,7 +35,8 @@ from initlab.storage.journal import part_id
 from initlab.training import interrupts, results
 from initlab.training.checkpoint import Checkpoint, packed
 from initlab.training.curves import packed as npz
-from initlab.training.module import StackModule, build_net, device_of, out_of_memory
+from initlab.training.module import StackModule
+from initlab.training.nets import build_net, device_of, out_of_memory
 from initlab.training.resuming import go_on
 from initlab.training.step import refusal
 from initlab.training.writer import Outlet

@@ -3,7 +3,7 @@
     quantity("test/accuracy")                                 # at the last step
     quantity("steps(val/accuracy, 0.9)")                      # until it is reached
     quantity("probe.layers.20.q")                             # a path into probe.json; -1 is the last layer
-    quantity("growth(probe.layers.5:25.gradient)")            # per layer; or mean, greatest, least of a slice
+    quantity("growth(probe.layers.5:25.gradient)")            # a layer; or mean, greatest, least, approach of a slice
     quantity("test/accuracy >= 0.9")                          # 1 where it is so, else 0
 
 `readings` reads them off the runs.
@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-ONE, MANY = ("ln",), ("mean", "greatest", "least", "growth")  # words for one number, and for a slice of layers
+ONE, MANY = ("ln",), ("mean", "greatest", "least", "growth", "approach")  # words for one number, and for a slice of layers
 WORDS = ("steps", *ONE, *MANY)
 NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
 METRIC = r"(?:train|val|test)/\w+"

@@ -29,8 +29,14 @@ MANY: Mapping[str, Callable[[Floats], float]] = {
     "mean": lambda x: float(np.mean(x)),
     "greatest": lambda x: float(np.max(x)),
     "least": lambda x: float(np.min(x)),
-    "growth": lambda x: float((x[-1] / x[0]) ** (1 / (len(x) - 1))) if len(x) > 1 and x[0] else math.nan,
+    "growth": lambda x: _growth(x),
+    "approach": lambda x: _growth(1 - x),
 }
+
+
+def _growth(x: Floats) -> float:
+    """The factor an item from the first to the last."""
+    return float((x[-1] / x[0]) ** (1 / (len(x) - 1))) if len(x) > 1 and x[0] else math.nan
 
 
 def values(of: Quantity, runs: Sequence[Run | None]) -> Floats:

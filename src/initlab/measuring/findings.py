@@ -36,7 +36,8 @@ class Layer:
     its output where none follows); ``dead`` the share of slopes that are 0, ``saturated`` of those below a tenth of
     the greatest near 0, ``silent`` the share of units dead for every row; ``gradient`` E (dL/d pre-activation)^2,
     that of the net's output being 1; ``correlation`` the mean cosine of two rows' pre-activations, ``rank`` their
-    effective rank (of a branch's end both are of the sum with what it joins); ``singular`` the spread of the
+    effective rank, ``alike`` the mean cosine of two positions of one row (of a branch's end all three are of the sum
+    with what it joins); ``singular`` the spread of the
     weight's singular values; ``call`` the number of the call of a layer that is called again and again. None: there
     is none.
     """
@@ -48,6 +49,7 @@ class Layer:
     variance: float
     correlation: float
     rank: float
+    alike: float | None = None
     gradient: float | None = None
     dead: float | None = None
     saturated: float | None = None

@@ -32,6 +32,7 @@ from initlab.measuring.spectra import (
     jacobian,
     mean_cosine,
     of_matrix,
+    positions_cosine,
     twice_differentiable,
 )
 from initlab.measuring.tracing import trace
@@ -195,9 +196,9 @@ class _Watch:
             yield Layer(of, tuple(weights[name].shape), **draft, singular=spreads.get(name), call=call)
 
 
-def _likeness(out: Tensor) -> dict[str, float]:
+def _likeness(out: Tensor) -> dict[str, float | None]:
     c = cosines(out)
-    return {"correlation": mean_cosine(c), "rank": effective_rank(c)}
+    return {"correlation": mean_cosine(c), "rank": effective_rank(c), "alike": positions_cosine(out)}
 
 
 def _moments(out: Tensor) -> dict[str, float]:

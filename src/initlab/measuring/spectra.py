@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from initlab.measuring.findings import Spread
@@ -61,6 +61,16 @@ def mean_cosine(c: Tensor) -> float:
     """Of two different rows; 1 where all but one are 0, which tells nothing apart."""
     count = len(c)
     return float((c.sum() - c.trace()) / (count * (count - 1))) if count > 1 else 1.0
+
+
+def positions_cosine(z: Tensor) -> float | None:
+    """The mean cosine of two positions of one row of z [B, N, D]; None where there are no two. Positions that are 0
+    count as like none."""
+    if z.dim() != 3 or z.shape[1] < 2:
+        return None
+    units = nn.functional.normalize(_wide(z.detach()).double(), dim=-1)
+    count = z.shape[1]
+    return float((units.sum(1).square().sum(-1) - units.square().sum((1, 2))).mean()) / (count * (count - 1))
 
 
 def effective_rank(c: Tensor) -> float:

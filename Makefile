@@ -23,7 +23,7 @@ format: .venv/installed-dev
 gallery: .venv/installed-dev  ## every claim, and one page of their verdicts: outputs/gallery/index.html
 	$(BIN)/python scripts/gallery.py
 
-claims: .venv/installed-dev  ## the claims that train nothing: as recorded, and their negative controls flip
+claims: .venv/installed-dev  ## the claims that train nothing, or five updates: as recorded, and their negative controls flip
 	$(BIN)/python scripts/gallery.py --at-init --controls --no-reports --out outputs/claims
 
 battery: .venv/installed-dev  ## the long tests, beside what `make test` runs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from initlab.claiming.claimed import table
 from initlab.claiming.claims import Claim, claim
 from initlab.claiming.judging import judge
 from initlab.claiming.quantities import quantity
+from initlab.claiming.readings import MANY
 from initlab.errors import Refused
 from initlab.reporting.report import write
 from initlab.storage.folder import Sweep, read
@@ -154,6 +156,14 @@ def test_each_kind_has_three_verdicts(three: Sweep) -> None:
     share = {"kind": "proportion", "of": "test/accuracy >= 0.5", "at": {"init": ["kaiming", "lecun"]}}
     assert verdicts(a_claim(a=share | {"above": 0.5}), three) == ["holds", "inconclusive"]  # 10 and 8 of 10
     assert verdicts(a_claim(a=share | {"above": 0.8}), three) == ["inconclusive", "inconclusive"]  # (.8)^10 is .11
+
+
+def test_what_a_slice_is_told_by() -> None:
+    """A factor an item, of the numbers or of what they lack to 1."""
+    x = np.array([0.2, 0.6, 0.8])
+    assert MANY["growth"](x) == pytest.approx(2) and MANY["approach"](x) == pytest.approx(0.5)
+    assert [MANY[word](x) for word in ("least", "greatest", "mean")] == pytest.approx([0.2, 0.8, 1.6 / 3])
+    assert math.isnan(MANY["growth"](np.array([0.0, 1.0]))) and math.isnan(MANY["approach"](np.array([1.0, 0.5])))
 
 
 def test_slopes_ranks_and_areas(tmp_path: Path) -> None:

@@ -239,6 +239,15 @@ def test_stacks_are_few_and_even(count: int, width: int) -> None:
     assert sum(sizes) == count and len(sizes) == -(-count // width) and max(sizes) - min(sizes) <= 1
 
 
+def test_what_trains_nothing_is_cut_unmeasured() -> None:
+    """There is no update to be timed; what trains is open until that is done, and a width that is given holds."""
+    words = ("seed=range(40)", "arch.width=8")
+    assert [len(s.runs) for s in sweep(*words, "trainer.max_steps=0").stacks] == [13, 13, 14]
+    assert not any(s.open for s in sweep(*words, "trainer.max_steps=0").stacks)
+    assert [s.open for s in sweep(*words, "trainer.max_steps=1").stacks] == [True]
+    assert [len(s.runs) for s in sweep(*words, "trainer.max_steps=0", "sweep.stack_width=20").stacks] == [20, 20]
+
+
 def test_a_stack_is_known_by_its_runs() -> None:
     one, two = sweep("seed=0,1"), sweep("seed=0,1", "trainer.save_weights=false")
     assert [s.id for s in one.stacks] == [s.id for s in two.stacks] != [s.id for s in sweep("seed=0,2").stacks]

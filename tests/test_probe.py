@@ -26,7 +26,7 @@ from initlab.measuring.advice import advise
 from initlab.measuring.findings import as_json
 from initlab.measuring.portrait import draw, scalars, table
 from initlab.measuring.probing import probe
-from initlab.measuring.spectra import cosines, curvature, effective_rank, jacobian
+from initlab.measuring.spectra import cosines, curvature, effective_rank, jacobian, positions_cosine
 from initlab.specs import ARCHS
 from initlab.storage import events
 
@@ -482,6 +482,19 @@ def test_a_sweep_keeps_its_probes(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     told = json.loads(alone.read_text())
     del told["advice"]
     assert told == json.loads((tmp_path / "with/runs/init=kaiming/probe.json").read_text())
+
+
+def test_positions_that_are_alike() -> None:
+    """The mean over rows and pairs, one by one; a net without positions has none, a transformer's sums have one."""
+    z = rows(6, 5, 7)
+    pairs = [F.cosine_similarity(z[:, i], z[:, j], dim=-1).mean() for i in range(5) for j in range(5) if i != j]
+    assert positions_cosine(z) == pytest.approx(float(torch.stack(pairs).mean()), abs=1e-6)
+    assert positions_cosine(z[:, :1].expand(6, 5, 7)) == pytest.approx(1)
+    assert positions_cosine(z[:, 0]) is None and positions_cosine(z[:, :1]) is None
+    option = ARCHS.typed({"name": "transformer", "depth": 1, "width": 16})
+    found = probe(ARCHS.build(option, (5, 7), 3, nn.ReLU), z).layers
+    assert all(layer.alike is not None and -1 <= layer.alike <= 1 for layer in found)
+    assert all(layer.alike is None for layer in probe(mlp(2), rows(8, 16)).layers)
 
 
 def test_a_probe_fails_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

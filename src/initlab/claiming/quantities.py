@@ -14,7 +14,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-ONE, MANY = ("ln",), ("mean", "greatest", "least", "growth", "approach")  # words for one number, and for a slice of layers
+ONE, MANY = (
+    ("ln",),
+    ("mean", "greatest", "least", "growth", "approach"),
+)  # of one number, and of a slice of layers
 WORDS = ("steps", *ONE, *MANY)
 NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
 METRIC = r"(?:train|val|test)/\w+"

@@ -34,6 +34,9 @@ from initlab.storage.journal import part_id
 # What the runs of one stack may differ in, besides PER_RUN of the optimizer; all else they share.
 UNSHARED = ("init", "seed", "init_seed", "order_seed", "sweep")
 NAME_LENGTH = 120
+UNTRAINED = (
+    16  # the width of stacks that are drawn and measured alone: a few share what theory expects, two workers both
+)
 
 
 @dataclass(frozen=True)
@@ -203,14 +206,23 @@ def _cautions(runs: Iterable[Run]) -> Iterable[str]:
 
 
 def stacked(runs: Sequence[Run]) -> tuple[Stack, ...]:
-    """Runs that share what a stack shares, in as few and as even stacks as sweep.stack_width allows, or in one open."""
+    """Runs that share what a stack shares, in as few and as even stacks as sweep.stack_width allows, or in one open.
+
+    What trains nothing has no update to be measured, and is cut at `UNTRAINED`.
+    """
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(digest(_shared(run.config)), []).append(run)
     width: Any = runs[0].config["sweep"]["stack_width"] if runs else "auto"
-    if width == "auto":
-        return tuple(Stack(tuple(group), open=True) for group in groups.values())
-    return tuple(part for group in groups.values() for part in cut(group, even(len(group), width)))
+    return tuple(part for group in groups.values() for part in _parts(group, width))
+
+
+def _parts(group: Sequence[Run], width: Any) -> Iterable[Stack]:
+    if width != "auto":
+        return cut(group, even(len(group), width))
+    if group[0].config["trainer"]["max_epochs"] == 0:
+        return cut(group, even(len(group), UNTRAINED))
+    return [Stack(tuple(group), open=True)]
 
 
 def _shared(config: Config) -> Config:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,13 +14,14 @@ from typing import Any
 
 import pytest
 
-from faults import TINY, assert_equal, made, numbers, train
+from faults import ROOT, TINY, assert_equal, made, numbers, train
 from forks import Child
 from initlab import plugins
 from initlab.executors import local, pool
 from initlab.executors.messages import packed, unpacked
 from initlab.specs import INITS
 from initlab.storage.folder import read
+from initlab.storage.store import Store
 from initlab.training import module
 from initlab.training.module import StackModule
 
@@ -51,6 +55,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setattr(INITS, "_functions", dict(INITS._functions))
         os.chdir(folder)
         plugins.load(["broken_scheme"])
+        patch.setenv("PYTHONPATH", str(ROOT / "src"))  # for who starts elsewhere
         yield folder
         os.chdir(before)
 
@@ -67,13 +72,34 @@ class Spawned(local.Processes):
         super().__init__(layout, False, in_fork)
 
 
-@pytest.mark.parametrize("how", ["forked", "spawned"])
+def executor(how: str, patch: pytest.MonkeyPatch) -> list[str]:
+    """The overrides that it takes; skipped, in words, where it is not there."""
+    if how in ("processes of submitit", "slurm"):
+        pytest.importorskip("submitit", reason="submitit is not installed")
+        from initlab.executors import slurm
+
+        if how == "slurm" and not (shutil.which("sinfo") and not subprocess.run("sinfo").returncode):
+            pytest.skip("there is no Slurm here")
+        patch.setattr(slurm, "LOCAL", how != "slurm")
+        return ["sweep.executor=slurm"]
+    if how == "ray":
+        pytest.importorskip("ray", reason="ray is not installed")
+        return ["sweep.executor=ray"]
+    if how == "spawned":
+        patch.setattr(pool, "Processes", Spawned)
+    return []
+
+
+HOW = ["forked", "spawned", "ray", "processes of submitit", pytest.param("slurm", marks=pytest.mark.torture)]
+
+
+@pytest.mark.parametrize("how", HOW)
 def test_every_number_is_the_same_wherever_it_is_made(
     how: str, here: dict[str, dict[str, Any]], broken: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if how == "spawned":
-        monkeypatch.setattr(pool, "Processes", Spawned)
-    train(made(broken / how, *MIXED, "sweep.workers=2"))
+    """Two workers; nothing that one needs is left behind."""
+    train(made(broken / how, *MIXED, "sweep.workers=2", *executor(how, monkeypatch)))
+    assert not (broken / f".{how}.slurm").exists()
     there = measured(broken / how)
     assert there.keys() == here.keys()
     for name, said in there.items():
@@ -193,3 +219,47 @@ def test_what_is_said_comes_back_as_it_was() -> None:
     }
     word, arguments = unpacked(packed("write", said))
     assert word == "write" and arguments == said
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("how", ["processes of submitit", "slurm", "ray"])
+def test_workers_elsewhere_are_replaced_too(
+    how: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One is killed as soon as there is a checkpoint."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
+    words = ["init=xavier,kaiming", "act=relu,tanh", "trainer.max_steps=1000", "sweep.checkpoint_every=0.1"]
+    train(made(tmp_path / "there", *words))
+    planned = made(tmp_path / "s", *words, "sweep.workers=2", *executor(how, monkeypatch))
+    killed: list[int] = []
+    whole = Store.save
+
+    def save(self: Store, part: str, content: bytes, step: int, of: int) -> None:
+        whole(self, part, content, step, of)
+        if not killed:
+            killed.append(worker())
+            os.kill(killed[0], signal.SIGKILL)
+
+    monkeypatch.setattr(Store, "save", save)
+    assert train(planned) == {"done": 4} and killed
+    assert "its stack is tried again" in capsys.readouterr().out
+    here, there = measured(tmp_path / "s"), measured(tmp_path / "there")
+    assert here == there
+
+
+def worker() -> int:
+    """The last that was started: an actor, or what a job runs."""
+    lines = {int(at.name): at / "cmdline" for at in Path("/proc").iterdir() if at.name.isdigit()}
+    ours = [
+        pid
+        for pid, line in lines.items()
+        if re.match(r"ray::Actor|\S*python\S* -u -m submitit.core._submit", said(line))
+    ]
+    return max(ours)
+
+
+def said(file: Path) -> str:
+    try:
+        return file.read_text().replace("\0", " ")
+    except OSError:  # it has just ended
+        return ""

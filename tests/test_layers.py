@@ -29,6 +29,7 @@ ORDER = [
         "stats.intervals",
     ],
     ["executors.pipes", "plugins", "storage.disk"],
+    ["executors.spool"],
     ["stats.comparisons", "stats.survival", "stats.factors", "stats.trends"],
     ["stats", "reporting.figures"],
     ["reporting.wording", "reporting.plots.panels", "reporting.plots.maps", "reporting.plots.forests"],
@@ -87,7 +88,7 @@ ORDER = [
     ["training.writer"],
     ["training.train", "training.rehearsal"],
     ["executors.worker"],
-    ["executors.local"],
+    ["executors.local", "executors.ray", "executors.slurm"],
     ["executors.pool"],
     ["training.stacking"],
     ["training.sweep"],
@@ -273,6 +274,8 @@ ALLOWED = {
     "pandas": {"analysis.frames"},
     "xarray": {"analysis.frames"},
     "pyarrow": {"analysis.frames"},
+    "ray": {"executors.ray"},
+    "submitit": {"executors.slurm"},
 }
 LONGEST_FILE, LONGEST_FUNCTION = 300, 60
 

@@ -10,6 +10,7 @@ that one that goes on is what it would have been; how many workers there are dec
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -62,7 +63,11 @@ def cores() -> int:
 
 
 def check(options: Mapping[str, Any]) -> None:
-    """Raises Refused for an executor whose package is not installed."""
+    """Raises Refused for an executor that is not there."""
     executor = options["executor"]
     if (package := NEEDS.get(executor)) and not find_spec(package):
         raise Refused(f"sweep.executor={executor}: needs {package}: pip install 'initlab[{executor}]'.")
+    if executor == "slurm" and not shutil.which("sbatch"):
+        raise Refused(
+            "sweep.executor=slurm: there is no sbatch on this machine. Start the command where jobs are queued."
+        )

@@ -79,6 +79,9 @@ class Processes:
             _code(process.process)
             process.connection.close()
 
+    def dismiss(self, process: Process) -> None:
+        self.end(process)
+
     def close(self) -> None:
         for process in list(self._started):
             self.end(process)

@@ -18,6 +18,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 import torch
 
+from initlab import __version__
 from initlab.errors import Refused
 from initlab.executors.items import Item, Outcome, Rehearse
 from initlab.executors.layout import Layout
@@ -31,6 +32,7 @@ from initlab.training.train import carried_out
 from initlab.training.writer import Writer
 
 CALLS = ("begin", "write", "show", "save", "commit", "fail", "tick", "say")  # of an Outlet
+STARTS = 3  # that fail, one after the other, until no more are tried
 
 
 class Pool(Protocol):
@@ -49,6 +51,9 @@ class Pool(Protocol):
     def stop(self) -> None:
         """Ask whoever trains to save and leave."""
 
+    def dismiss(self) -> None:
+        """No more items wait: whoever has none may leave."""
+
     def __enter__(self) -> Self: ...
 
     def __exit__(
@@ -60,11 +65,21 @@ def pool(layout: Layout, store: Store) -> Pool:
     """The pool of a layout."""
     if layout.here:
         return Here(layout.threads)
-    prepare = {"threads": layout.threads, "plugins": _plugins(), "folder": str(Path.cwd())}
+    prepare = {"threads": layout.threads, "plugins": _plugins(), "folder": str(Path.cwd()), "version": __version__}
     if layout.executor == "local":
         forks = sys.platform == "linux" and not layout.gpus and (layout.threads == 1 or not Here.was_threaded)
         return Workers(Processes(layout, forks, store.leave_lock), prepare)
-    raise Refused(layout.executor)
+    if layout.executor == "ray":
+        from initlab.executors.ray import Actors  # an extra: imported where it is asked for
+
+        return Workers(Actors(layout.workers, _takes_gpu(store)), prepare)
+    from initlab.executors.slurm import Jobs
+
+    return Workers(Jobs(layout.workers, store.folder, store.plan.options["slurm"]), prepare)
+
+
+def _takes_gpu(store: Store) -> bool:
+    return any(stack.config["trainer"]["accelerator"] != "cpu" for stack in store.plan.stacks)
 
 
 def _plugins() -> list[str]:
@@ -95,6 +110,9 @@ class Here:
 
     def stop(self) -> None:
         """What trains is asked by the signal itself."""
+
+    def dismiss(self) -> None:
+        """This process has more to do."""
 
     def __enter__(self) -> Self:
         self._before = torch.get_num_threads()
@@ -132,6 +150,9 @@ class Transport(Protocol[L]):
 
     def end(self, link: L) -> None: ...
 
+    def dismiss(self, link: L) -> None:
+        """The same of one that has nothing to do."""
+
     def close(self) -> None: ...
 
 
@@ -142,6 +163,8 @@ class Workers(Generic[L]):
         self.transport, self.prepare = transport, prepare
         self._idle: list[L] = []
         self._busy: dict[L, tuple[Any, Any]] = {}
+        self._ready: set[L] = set()
+        self._unready = 0  # workers in a row that died before they were ready
         self._stopping = False
 
     @property
@@ -163,15 +186,23 @@ class Workers(Generic[L]):
                 yield from self._told(link, *unpacked(frame))
                 continue
             how, memory = self.transport.death(link)
-            if link in self._busy:
-                yield self._busy.pop(link)[0], Outcome("died", how, memory)
-            else:
+            if link not in self._busy:
                 self._idle.remove(link)
+            elif link in self._ready:
+                yield self._busy.pop(link)[0], Outcome("died", how, memory)
+            else:  # no fault of the item
+                self._unready += 1
+                if self._unready == STARTS:
+                    raise Refused(f"no worker starts, of {STARTS}: {how}")
+                yield self._busy.pop(link)[0], Outcome("left")
 
     def _told(self, link: L, word: str, arguments: dict[str, Any]) -> Iterator[tuple[Any, Outcome]]:
         item, writer = self._busy[link]
         if word in CALLS:
             getattr(writer, word)(**arguments)
+        elif word == "ready":
+            self._ready.add(link)
+            self._unready = 0
         elif word == "broken":
             raise OSError(arguments["number"], arguments["words"], arguments["where"])
         elif word == "refused":
@@ -191,12 +222,18 @@ class Workers(Generic[L]):
             for link in self._busy:
                 _send(link, STOP)
 
+    def dismiss(self) -> None:
+        while self._idle:
+            self.transport.dismiss(self._idle.pop())
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is None:
+            self.dismiss()
         self.transport.close()
 
 

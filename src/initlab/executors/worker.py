@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import torch
 
-from initlab import plugins
+from initlab import __version__, plugins
 from initlab.config import key
 from initlab.datasets import fingerprint
 from initlab.errors import Refused
@@ -96,11 +96,17 @@ def serve(link: Link) -> None:
 
 
 def _prepare(link: Link, told: Mapping[str, Any]) -> None:
-    """``threads`` of a worker; ``plugins``, modules; ``folder``, the current one, where this machine has it."""
+    """``threads`` of a worker; ``plugins``, modules; ``folder``, the current one, where this machine has it.
+
+    ``version`` of initlab. Raises Refused for another version, and where a plug-in is not there.
+    """
+    if told["version"] != __version__:
+        raise Refused(f"{os.uname().nodename}: has initlab {__version__}, and the coordinator {told['version']}.")
     if Path(told["folder"]).is_dir():
         os.chdir(told["folder"])
     plugins.load(told["plugins"])
     torch.set_num_threads(told["threads"])
+    link.send(packed("ready", {}))
 
 
 def _train(link: Link, told: Mapping[str, Any]) -> None:

@@ -51,11 +51,9 @@ class Roles:
         return {str(name): str(role) for name, role in value.items()}
 
 
-# What a job of the queue may ask for, as sbatch calls it. Nothing here names a program or a line of a script.
-ASKED = (
-    *("partition", "account", "qos", "constraint", "gres", "nodelist", "exclude", "reservation"),
-    *("time", "mem", "cpus_per_task", "gpus_per_node"),
-)
+# What a job may ask of the queue, as sbatch calls it; time in minutes. Nothing here names a program.
+WORDS = ("partition", "account", "qos", "constraint", "gres", "nodelist", "exclude")
+COUNTS = ("time", "mem_gb", "cpus_per_task", "gpus_per_node")
 PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._,:=+*@&|\[\]-]*")
 
 
@@ -63,16 +61,20 @@ PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._,:=+*@&|\[\]-]*")
 class Asked:
     """What a job asks of Slurm; its values end up in a script, so that they are numbers or one plain word."""
 
-    allowed: str = f"some of {', '.join(ASKED)} with a number or a word each, such as {{partition: gpu, time: 60}}"
+    allowed: str = (
+        f"some of {', '.join(WORDS)} with a word each, and of {', '.join(COUNTS)} with a number, such as "
+        "{partition: gpu, time: 60}, in minutes"
+    )
 
     def __call__(self, value: object) -> dict[str, int | str]:
-        if not isinstance(value, Mapping) or not value.keys() <= set(ASKED):
+        if not isinstance(value, Mapping):
             raise ValueError
-        for one in value.values():
-            number = isinstance(one, int) and not isinstance(one, bool) and one > 0
-            if not number and not (isinstance(one, str) and PLAIN.fullmatch(one)):
+        for name, one in value.items():
+            if name in COUNTS:
+                Integer(1)(one)
+            elif name not in WORDS or not PLAIN.fullmatch(str(one)):
                 raise ValueError
-        return {str(name): one for name, one in value.items()}
+        return {str(name): one if name in COUNTS else str(one) for name, one in value.items()}
 
 
 SEEDS = {

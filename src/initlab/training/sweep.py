@@ -70,6 +70,8 @@ class _Sweep:
                 self.workers.stop()
             else:
                 self._give()
+            if not self.items:
+                self.workers.dismiss()
             for item, outcome in self.workers.ended():
                 self.out -= 1
                 self.progress.leave(item.part)

@@ -16,6 +16,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from safetensors.torch import save
 from torch import Tensor, nn
 
@@ -117,6 +118,7 @@ def fit(module: StackModule) -> None:
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
+        plugins=LightningEnvironment(),  # one process, also where a queue's variables are set
         inference_mode=False,
     )
     trainer.fit(module, module.chunks(), module.parts("val"))

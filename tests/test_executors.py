@@ -242,7 +242,7 @@ def test_workers_elsewhere_are_replaced_too(
 
     monkeypatch.setattr(Store, "save", save)
     assert train(planned) == {"done": 4} and killed
-    assert "its stack is tried again" in capsys.readouterr().out
+    assert "  a worker died " in capsys.readouterr().out
     here, there = measured(tmp_path / "s"), measured(tmp_path / "there")
     assert here == there
 

@@ -86,7 +86,8 @@ class Outcome:
 
     ``done``: all that it had to say is said. ``raised``: ``trace``, as text, since the exception itself would keep the
     stack's tensors alive; ``memory``: it ran out. ``died``: its worker did; ``trace`` says how. ``left``: its worker
-    was asked to leave, and has saved what it had. ``found``: of a rehearsal.
+    was asked to leave, and has saved what it had; or died before it began, and ``trace`` says how. ``found``: of a
+    rehearsal.
     """
 
     how: Literal["done", "raised", "died", "left"]

@@ -39,6 +39,10 @@ class Pool(Protocol):
     """Items in, outcomes out."""
 
     @property
+    def count(self) -> int:
+        """How many items it carries out at once."""
+
+    @property
     def free(self) -> bool:
         """Whether one more item can be given."""
 
@@ -95,6 +99,7 @@ class Here:
     def __init__(self, threads: int) -> None:
         self.threads = threads
         self._given: tuple[Any, Any] | None = None
+        self.count = 1
 
     @property
     def free(self) -> bool:
@@ -168,6 +173,10 @@ class Workers(Generic[L]):
         self._stopping = False
 
     @property
+    def count(self) -> int:
+        return self.transport.workers
+
+    @property
     def free(self) -> bool:
         return not self._stopping and len(self._busy) < self.transport.workers
 
@@ -194,7 +203,7 @@ class Workers(Generic[L]):
                 self._unready += 1
                 if self._unready == STARTS:
                     raise Refused(f"no worker starts, of {STARTS}: {how}")
-                yield self._busy.pop(link)[0], Outcome("left")
+                yield self._busy.pop(link)[0], Outcome("left", how)
 
     def _told(self, link: L, word: str, arguments: dict[str, Any]) -> Iterator[tuple[Any, Outcome]]:
         item, writer = self._busy[link]

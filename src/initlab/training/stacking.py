@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -30,8 +31,8 @@ UNTIMED = 64  # the width of stacks that cannot be timed
 Found = Mapping[str, Mapping[str, Any]]  # by the open stack's id: steps, seconds {width: of an update}, why
 
 
-def settle(store: Store, say: Callable[[str], None]) -> None:
-    """Cut what is open into stacks. Raises OSError, Interrupted."""
+def settle(store: Store, say: Callable[[str], None], elsewhere: Pool | None = None) -> None:
+    """Cut what is open into stacks; by workers elsewhere, if these will train. Raises OSError, Interrupted."""
     stacks = [stack for stack in store.plan.stacks if stack.open]
     if not stacks:
         return
@@ -39,28 +40,30 @@ def settle(store: Store, say: Callable[[str], None]) -> None:
     held = began if len(stacks) < len(store.plan.stacks) else None  # the others go on as they began
     lone = [Stack((run,)) for stack in stacks for run in stack.runs]
     layout = arranged(store.plan.options, lone, len(lone), held)
-    (first, *others) = sorted(_layouts(layout, held), key=lambda pair: pair[1])
-    with pool(layout, store) as workers:
-        timed = {first: _timed(workers, stacks, first)}
+    with nullcontext(elsewhere) if elsewhere else pool(layout, store) as workers:
+        (first, *others) = sorted(_layouts(layout, workers.count, held), key=lambda pair: pair[1])
+        copies = 1 if elsewhere else max(1, first[0] // len(stacks))  # none of this machine's is idle meanwhile
+        timed = {first: _timed(workers, stacks, first, copies)}
         for pair in others:
-            timed[pair] = _timed(workers, stacks, pair, timed[first])
+            timed[pair] = _timed(workers, stacks, pair, max(1, pair[0] // len(stacks)), timed[first])
     known = [stack for stack in stacks if all(stack.id in found for found in timed.values())]
     split = best({pair: [_group(stack, found) for stack in known] for pair, found in timed.items()})
     _note(store, stacks, dict(zip((stack.id for stack in known), split.sizes, strict=True)), split, timed, say)
 
 
-def _layouts(layout: Layout, held: int | None) -> set[tuple[int, int]]:
+def _layouts(layout: Layout, count: int, held: int | None) -> set[tuple[int, int]]:
     """Workers and threads of each that are worth a try."""
-    given = (max(1, layout.workers), layout.threads)
+    given = (count, layout.threads)
     if held or layout.executor != "local" or layout.gpus:
         return {given}
     return {given, (1, torch.get_num_threads())} | ({(1, 1)} if layout.here else set())
 
 
-def _timed(workers: Pool, stacks: Sequence[Stack], pair: tuple[int, int], before: Found | None = None) -> Found:
+def _timed(
+    workers: Pool, stacks: Sequence[Stack], pair: tuple[int, int], copies: int, before: Found | None = None
+) -> Found:
     """Each stack at growing widths; or, where that has been done on fewer threads, alone and at the best of those."""
     at_once, threads = pair
-    copies = max(1, at_once // len(stacks))  # none of the workers is idle meanwhile
     items = []
     for stack in stacks:
         widths = None

@@ -14,10 +14,11 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 from initlab.executors.items import Item, Outcome
-from initlab.executors.layout import arranged
+from initlab.executors.layout import Layout, arranged
 from initlab.executors.pool import Pool, pool
 from initlab.planning.plan import Run, Stack
 from initlab.storage.folder import description_of
@@ -40,14 +41,27 @@ def run(store: Store) -> Counter[str]:
     """
     quiet()
     with interrupts.held():
-        settle(store, print)
-        pending = [stack for stack in store.plan.stacks if store.pending(stack)]
-        if pending:
-            device = (description_of(store.folder) or {}).get("device", {})
-            layout = arranged(store.plan.options, store.plan.stacks, len(pending), device.get("threads"))
-            with watch(store.plan, store.done) as progress, pool(layout, store) as workers:
-                _Sweep(store, progress, workers).run()
+        if store.plan.options["executor"] == "local":
+            settle(store, print)
+            _train(store)
+        else:  # its workers may take long to come: those that time a few updates are those that train
+            with pool(_layout(store), store) as workers:
+                settle(store, print, workers)
+                _train(store, workers)
     return Counter(store.done[run.key]["status"] for run in store.plan.runs)
+
+
+def _layout(store: Store) -> Layout:
+    pending = sum(len(store.pending(s)) if s.open else bool(store.pending(s)) for s in store.plan.stacks)
+    device = (description_of(store.folder) or {}).get("device", {})
+    return arranged(store.plan.options, store.plan.stacks, pending, device.get("threads"))
+
+
+def _train(store: Store, elsewhere: Pool | None = None) -> None:
+    if any(store.pending(stack) for stack in store.plan.stacks):
+        mine = nullcontext(elsewhere) if elsewhere else pool(_layout(store), store)
+        with watch(store.plan, store.done) as progress, mine as workers:
+            _Sweep(store, progress, workers).run()
 
 
 class _Sweep:
@@ -97,6 +111,8 @@ class _Sweep:
         if outcome.how == "done" or not left:
             return
         if outcome.how == "left":
+            if outcome.trace:
+                self.progress.say(f"  a worker died before it began ({outcome.trace}); another is started")
             self.items.appendleft(self._item(item.stack, left, item.deaths))
         elif outcome.how == "died" and item.deaths + 1 < DEATHS:
             self.progress.say(f"  a worker died ({outcome.trace}); its stack is tried again")

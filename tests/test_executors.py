@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra.core.config_store import ConfigStore
 
 from faults import ROOT, TINY, assert_equal, made, numbers, train
 from forks import Child
@@ -53,6 +55,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(INITS, "_specs", dict(INITS._specs))
         patch.setattr(INITS, "_functions", dict(INITS._functions))
+        patch.setattr(ConfigStore.instance(), "repo", copy.deepcopy(ConfigStore.instance().repo))
         os.chdir(folder)
         plugins.load(["broken_scheme"])
         patch.setenv("PYTHONPATH", str(ROOT / "src"))  # for who starts elsewhere

@@ -35,12 +35,17 @@ def small(seed: int = 0, **sections: Mapping[str, Any]) -> Config:
     return typed(raw | {"seed": seed})
 
 
-@pytest.fixture(autouse=True)
-def _as_in_a_command() -> None:
-    """Lightning's advice kept quiet as `sweep.run` does; one thread, since the tests run side by side."""
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> None:
+    """As the tests run side by side. A sweep keeps its threads, so a module's first fixture has to have one as well."""
     if "torch" in sys.modules:
         import torch
 
         torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _as_in_a_command() -> None:
+    """Lightning's advice kept quiet as `sweep.run` does."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")

@@ -33,7 +33,7 @@ from initlab.training.curves import Series, packed
 ROOT = Path(__file__).resolve().parent.parent
 CANARY = "hunter2-f00dcafe"
 SPRUNG = Path("/tmp/initlab-sprung")
-WORDS = ("init=xavier,kaiming", "trainer.max_epochs=1")
+WORDS = ("init=xavier,kaiming", "trainer.max_epochs=1", "sweep.workers=1", "sweep.stack_width=64")
 HOSTILE: dict[str, Callable[[Path], None]] = {}
 
 

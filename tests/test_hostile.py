@@ -31,6 +31,7 @@ from initlab.reporting import evidence, provenance, sections
 from initlab.reporting.before import before
 from initlab.reporting.report import write
 from initlab.storage.folder import read
+from initlab.storage.record import code
 from initlab.views.status import status, words
 from watched import watching
 
@@ -102,8 +103,11 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def planned_once() -> Iterator[None]:
-    """Each plan is made once, and then moved to the folder that a command names: planning is not what is watched."""
-    make, kept = plan.make, {}
+    """Each plan is made once, and then moved to the folder that a command names: planning is not what is watched.
+
+    Nor is how a command asks git for the commit of its own code.
+    """
+    make, kept, commit = plan.make, {}, code(ROOT)
 
     def remembered(composer: Composer, words: Sequence[str], multirun: bool) -> Plan:
         *rest, where = words
@@ -113,6 +117,7 @@ def planned_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan, "make", remembered)
+        patch.setattr("initlab.storage.record.code", lambda root: commit)
         yield
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+SHOWN = 60  # characters of a value
+
 
 class Refused(ValueError):
     """A request that is answered before anything is trained or written (exit code 2)."""
@@ -19,6 +21,12 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def shortened(value: object) -> str:
+    """A value of any length, as a message shows it."""
+    text = "null" if value is None else str(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def nearest(given: object, known: Iterable[str]) -> str | None:

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from initlab.errors import Refused
+from initlab.errors import Refused, shortened
 from initlab.fields import Boolean, Integer, Number, OneOf, Word
 from initlab.specs.checks import SEED
 from initlab.specs.sections import ROLES
 
 Form = Any  # Check | list[Form] | dict[str, Form]
-SHOWN = 60  # characters of a value
 LONGEST_NAME, LONGEST_VALUE = 250, 10_000  # bytes of UTF-8, characters
 
 
@@ -166,15 +165,10 @@ def conform(value: object, form: Form, where: str) -> None:
         try:
             form(value)
         except ValueError:
-            raise Refused(f"{where}={_shown(value)}: not allowed; initlab writes {form.allowed} there.") from None
+            raise Refused(f"{where}={shortened(value)}: not allowed; initlab writes {form.allowed} there.") from None
 
 
 def _of(kind: type, value: object, where: str) -> Any:
     if not isinstance(value, kind):
-        raise Refused(f"{where}={_shown(value)}: is no {'list' if kind is list else 'mapping'}.")
+        raise Refused(f"{where}={shortened(value)}: is no {'list' if kind is list else 'mapping'}.")
     return value
-
-
-def _shown(value: object) -> str:
-    text = "null" if value is None else str(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

@@ -25,7 +25,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from initlab.errors import Refused, printable
+from initlab.errors import Refused, printable, shortened
 from initlab.storage.files import check_member, refusing
 
 DEEPEST = 16  # of lists and mappings within each other
@@ -151,7 +151,7 @@ def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_number(word: str) -> None:
-    raise ValueError(f"{word} is no number")
+    raise ValueError(f"{shortened(word)} is no number")
 
 
 def _integer(word: str) -> int:
@@ -162,7 +162,7 @@ def _integer(word: str) -> int:
 
 def _number(word: str) -> float:
     if not math.isfinite(number := float(word)):
-        raise ValueError(f"{word} is no number")
+        raise ValueError(f"{shortened(word)} is no number")
     return number
 
 
@@ -193,7 +193,7 @@ def _check_events(events: Iterable[Any]) -> None:
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise ValueError("it has an anchor or an alias")
         if tag := getattr(event, "tag", None):
-            raise ValueError(f"it has the tag {tag}")
+            raise ValueError(f"it has the tag {shortened(tag)}")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST or count > MOST_NODES:
             raise ValueError(f"it has more than {MOST_NODES} values, or more than {DEEPEST} within each other")
@@ -211,7 +211,7 @@ def _plain(node: Any, constructor: Any) -> Any:
         return made
     value = constructor.construct_object(node) if node.tag in SCALARS else node.value
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{node.value} is no number")
+        raise ValueError(f"{shortened(node.value)} is no number")
     return value
 
 

@@ -1,0 +1,68 @@
+"""A sweep of 256 runs, whole commands, in turn with a yardstick: the same data, net, batches, epochs, points, events.
+
+A yardstick is any Hydra program that takes `-m init=... act=... seed=... width=... batch_size=...` and prints a line
+`RUN name seconds val_loss` a run. Of its runs some are trained, and the rest is taken to go on as their median does.
+"""
+
+from __future__ import annotations
+
+import csv
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+from scripts.benches.rows import Row, command
+
+GRID = ["-m", "init=xavier,kaiming,lecun,orthogonal", "act=relu,tanh", "seed=range(32)"]
+RUNS = 4 * 2 * 32
+# Of 1,797 digits 1,500 to train on and 296 to validate on: 12 batches of 125 and nothing left over, here as there.
+SPLIT = ["dataset.batch_size=125", "dataset.val=0.16472", "dataset.test=0.00056"]
+
+
+def rows(folder: Path, repeats: int, yardstick: Path | None, runs: int) -> Iterator[Row]:
+    for width in (32, 128):
+        ours, theirs, losses = [], [], []
+        for _ in range(repeats):
+            words = [*GRID, *SPLIT, f"arch.width={width}", "sweep.fresh=true", f"hydra.sweep.dir=w{width}"]
+            ours.append(command(words, folder)[0])
+            if yardstick is not None:
+                seconds, found = _yardstick(yardstick, runs, width, folder)
+                theirs.append(seconds)
+                losses += found
+        yield Row(f"{RUNS} runs, MLP 4x{width}, digits, 20 epochs", ours, why=_stages(folder))
+        if theirs:
+            yield Row(f"the yardstick's, of {runs} runs", theirs)
+            yield Row("ratio, pair by pair", [b / a for a, b in zip(ours, theirs, strict=True)], "times")
+            yield Row("val/loss: the same cells here", _losses(folder / f"w{width}"), "nats")
+            yield Row("val/loss: the yardstick's runs", losses, "nats")
+
+
+def _stages(folder: Path) -> str:
+    """What the command said of its stacks, the last time."""
+    lines = [line for line in (folder / "said").read_text().splitlines() if line.startswith("as measured")]
+    return lines[-1] if lines else ""
+
+
+def _losses(folder: Path) -> list[float]:
+    with (folder / "results.csv").open() as table:
+        cells = [row for row in csv.DictReader(table) if row["init"] in ("xavier", "kaiming")]
+    return [float(row["final val/loss"]) for row in cells]
+
+
+def _yardstick(program: Path, runs: int, width: int, cwd: Path) -> tuple[float, list[float]]:
+    """Seconds of its `RUNS` runs: until its first begins, and as many times the median from one's end to the next's."""
+    words = ["-m", "init=xavier,kaiming", "act=relu,tanh", f"seed=range({-(-runs // 4)})"]
+    words += [f"width={width}", "batch_size=125", "hydra.sweep.dir=theirs"]
+    start = time.perf_counter()
+    with subprocess.Popen(
+        [sys.executable, str(program), *words], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None
+        said = [(time.perf_counter(), line.split()) for line in process.stdout if line.startswith("RUN ")]
+    ends = [at for at, _ in said]
+    each = statistics.median(b - a for a, b in pairwise(ends))
+    return ends[0] - each - start + RUNS * each, [float(words[3]) for _, words in said]

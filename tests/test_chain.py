@@ -69,8 +69,8 @@ def test_a_chain_is_each_run_alone(name: str, runs: int, shared: bool) -> None:
     out, after, back = chain.forward(params, buffers, x)
     slope = torch.randn_like(out)
     kept = slope.clone()  # the way back may write over it
-    grads = back(slope)
-    assert list(grads) == list(params)
+    grads = {name: torch.full_like(p, torch.nan) for name, p in params.items()}
+    back(slope, grads)
     for r in range(runs):
         leaves = {name: p.clone().requires_grad_() for name, p in lane(params, r).items()}
         held = {name: b.clone() for name, b in lane(buffers, r).items()}

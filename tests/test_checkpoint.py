@@ -33,11 +33,11 @@ def stopped(folder: Path, *words: str, after: int = 9) -> Path:
     """The folder of a sweep that was killed after so many updates of its first stack."""
     whole, made_ = module.step, []
 
-    def step(program, state, x, y):  # type: ignore[no-untyped-def]
+    def step(program, state, x, y, spare):  # type: ignore[no-untyped-def]
         if len(made_) == after:
             raise Killed
         made_.append(state.t)
-        return whole(program, state, x, y)
+        return whole(program, state, x, y, spare)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "CHUNK", 3)
@@ -52,9 +52,9 @@ def counted() -> Iterator[list[int]]:
     """The steps that are made in here."""
     whole, steps = module.step, []
 
-    def step(program, state, x, y):  # type: ignore[no-untyped-def]
+    def step(program, state, x, y, spare):  # type: ignore[no-untyped-def]
         steps.append(state.t + 1)
-        return whole(program, state, x, y)
+        return whole(program, state, x, y, spare)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "step", step)

@@ -39,11 +39,11 @@ def trained(folder: Path, machine: dict[str, Any], updates: int = -1) -> None:
     """Under this code, on this machine; killed after so many updates."""
     whole, steps = module.step, []
 
-    def step(program, state, x, y):  # type: ignore[no-untyped-def]
+    def step(program, state, x, y, spare):  # type: ignore[no-untyped-def]
         if len(steps) == updates:
             raise Killed
         steps.append(state.t)
-        return whole(program, state, x, y)
+        return whole(program, state, x, y, spare)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "step", step)

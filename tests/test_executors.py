@@ -127,12 +127,12 @@ def test_a_worker_that_dies_is_replaced_and_goes_on_from_the_last_checkpoint(
 ) -> None:
     whole = module.step
 
-    def step(program: Any, state: Any, x: Any, y: Any) -> Any:
+    def step(program: Any, state: Any, x: Any, y: Any, spare: Any) -> Any:
         flag = tmp_path / f"died{os.getppid()}"
         if state.t == 30 and not flag.exists():
             flag.write_text("")
             os.kill(os.getpid(), signal.SIGKILL)
-        return whole(program, state, x, y)
+        return whole(program, state, x, y, spare)
 
     monkeypatch.setattr(module, "step", step)
     assert train(made(tmp_path / "s", "sweep.workers=2", *LONG)) == {"done": 4}

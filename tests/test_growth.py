@@ -72,11 +72,11 @@ def test_a_sweep_may_grow_before_it_is_done(tmp_path: Path, monkeypatch: pytest.
     steps: list[int] = []
     whole = module.step
 
-    def step(program, state, x, y):  # type: ignore[no-untyped-def]
+    def step(program, state, x, y, spare):  # type: ignore[no-untyped-def]
         if len(steps) == 4:
             raise Killed
         steps.append(len(state.alive))
-        return whole(program, state, x, y)
+        return whole(program, state, x, y, spare)
 
     with monkeypatch.context() as patch:
         patch.setattr(module, "step", step)

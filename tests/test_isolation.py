@@ -97,10 +97,10 @@ def raising_step(bad: int) -> Callable[..., Any]:
     """As long as the run is trained nobody can say which one it is that raises."""
     whole = module.step
 
-    def step(program: Any, state: Any, x: Any, y: Any) -> Any:
+    def step(program: Any, state: Any, x: Any, y: Any, spare: Any) -> Any:
         if state.t == 2 and state.alive[bad]:
             raise RuntimeError(f"no step for seed {bad}")
-        return whole(program, state, x, y)
+        return whole(program, state, x, y, spare)
 
     return step
 
@@ -173,10 +173,10 @@ def test_only_memory_changes_a_width_and_the_folder_says_so(tmp_path: Path, monk
     """A stack of 5 does not fit, its halves do: they are stacks of 2 and 3 from then on, in the next command too."""
     whole = module.step
 
-    def step(program: Any, state: Any, x: Any, y: Any) -> Any:
+    def step(program: Any, state: Any, x: Any, y: Any, spare: Any) -> Any:
         if len(state.alive) > 3:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return whole(program, state, x, y)
+        return whole(program, state, x, y, spare)
 
     planned = made(tmp_path / "s", "seed=range(5)", "trainer.max_steps=5")
     monkeypatch.setattr(module, "step", step)

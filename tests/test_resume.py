@@ -29,11 +29,11 @@ def updates(monkeypatch: pytest.MonkeyPatch, kill_at: int) -> list[int]:
     seen: list[int] = []
     whole = module.step
 
-    def step(program, state, x, y):  # type: ignore[no-untyped-def]
+    def step(program, state, x, y, spare):  # type: ignore[no-untyped-def]
         if len(seen) == kill_at:
             raise Killed
         seen.append(state.t + 1)
-        return whole(program, state, x, y)
+        return whole(program, state, x, y, spare)
 
     monkeypatch.setattr(module, "step", step)
     return seen

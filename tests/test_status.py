@@ -21,14 +21,14 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two stacks of two: one done, with a run that diverged, the other stopped after its fourth update."""
     folder, steps, whole = tmp_path_factory.mktemp("status") / "s", [], module.step
 
-    def step(program, state, x, y):  # type: ignore[no-untyped-def]
+    def step(program, state, x, y, spare):  # type: ignore[no-untyped-def]
         steps.append(state.t)
         if len(steps) == 15:
             raise Killed
         if len(steps) == 3:
             x = x.clone()  # runs of one order have one batch
             x[0] = float("nan")
-        return whole(program, state, x, y)
+        return whole(program, state, x, y, spare)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "step", step)

@@ -2,7 +2,7 @@
 
     chain = Chain.of(net)                                    # of a Sequential its layers, of any other net one link
     out, buffers, back = chain.forward(params, buffers, x)   # stacked tensors by name, x [R, B, *features]
-    grads = back(slope)                                      # slope = dL/d out; dL/dp [R, ...] of every parameter
+    back(slope, grads)                         # slope = dL/d out; dL/dp [R, ...] of every parameter, written into grads
 
 Dense layers are batched matrix products, and what follows them is done in place: at these sizes a step costs what
 moves through memory, and autograd keeps and copies half as much again. Every other part of the net is one vmap, and
@@ -25,7 +25,7 @@ from torch.func import functional_call, vmap
 from initlab.acts import Elementwise
 
 Tensors = dict[str, Tensor]
-Back = Callable[[Tensor, bool], tuple[Tensor | None, Tensors]]  # dL/dy, and whether dL/dx is wanted -> it, and dL/dp
+Back = Callable[[Tensor, bool, Tensors], Tensor | None]  # dL/dy, whether dL/dx is wanted, where dL/dp goes -> dL/dx
 
 # Activations whose slope is known from their output: they write over what they receive, and so does their way back.
 _ops = torch.ops.aten
@@ -68,10 +68,12 @@ class Dense:
         b = None if self.bias is None else params[self.bias].unsqueeze(1)
         y = torch.bmm(rows, w.mT) if b is None else torch.baddbmm(b, rows, w.mT)
 
-        def back(dy: Tensor, wanted: bool) -> tuple[Tensor | None, Tensors]:
+        def back(dy: Tensor, wanted: bool, grads: Tensors) -> Tensor | None:
             dy = dy.reshape(y.shape)
-            grads = {self.weight: torch.bmm(dy.mT, rows)} | ({self.bias: dy.sum(1)} if self.bias else {})
-            return (torch.bmm(dy, w).view(x.shape) if wanted else None), grads
+            torch.bmm(dy.mT, rows, out=grads[self.weight])
+            if self.bias is not None:
+                torch.sum(dy, 1, out=grads[self.bias])
+            return torch.bmm(dy, w).view(x.shape) if wanted else None
 
         return y.view(*x.shape[:-1], -1), {}, back
 
@@ -86,7 +88,7 @@ class InPlace:
     def __call__(self, params: Tensors, buffers: Tensors, x: Tensor, trained: bool) -> tuple[Tensor, Tensors, Back]:
         forward, slope = IN_PLACE[self.kind]
         y = forward(x)
-        return y, {}, lambda dy, wanted: (slope(dy, y) if wanted else None, {})
+        return y, {}, lambda dy, wanted, grads: slope(dy, y) if wanted else None
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class Flat:
     trains = False
 
     def __call__(self, params: Tensors, buffers: Tensors, x: Tensor, trained: bool) -> tuple[Tensor, Tensors, Back]:
-        return x.flatten(2), {}, lambda dy, wanted: (dy.reshape(x.shape) if wanted else None, {})
+        return x.flatten(2), {}, lambda dy, wanted, grads: dy.reshape(x.shape) if wanted else None
 
 
 @dataclass(frozen=True)
@@ -121,9 +123,11 @@ class Part:
         with torch.enable_grad():
             y, after = self._pass(leaves, held, x)
 
-        def back(dy: Tensor, wanted: bool) -> tuple[Tensor | None, Tensors]:
+        def back(dy: Tensor, wanted: bool, grads: Tensors) -> Tensor | None:
             slopes = torch.autograd.grad(y, [*leaves.values(), *([x] if wanted else [])], dy)
-            return (slopes[-1] if wanted else None), dict(zip(leaves, slopes, strict=False))
+            for name, slope in zip(leaves, slopes, strict=False):
+                grads[name].copy_(slope)
+            return slopes[-1] if wanted else None
 
         return y.detach(), {name: b.detach() for name, b in after.items()}, back
 
@@ -160,9 +164,10 @@ class Chain:
 
     def forward(
         self, params: Tensors, buffers: Tensors, x: Tensor, trained: bool = True
-    ) -> tuple[Tensor, Tensors, Callable[[Tensor], Tensors]]:
-        """x [R, B, ...] -> outputs [R, B, ...], the buffers after the pass, and the way from dL/d out to dL/dp.
+    ) -> tuple[Tensor, Tensors, Callable[[Tensor, Tensors], None]]:
+        """x [R, B, ...] -> outputs [R, B, ...], the buffers after the pass, and the way back.
 
+        That takes dL/d out, which it may write over, and writes dL/dp of each parameter into what else it is given.
         A batch that all runs share is one tensor, expanded.
         """
         backs: list[Back] = []
@@ -171,14 +176,11 @@ class Chain:
             buffers = buffers | changed
             backs.append(back)
 
-        def all_the_way(slope: Tensor) -> Tensors:
-            found: Tensors = {}
+        def all_the_way(slope: Tensor, grads: Tensors) -> None:
             dy: Any = slope
             while len(backs) > self.first:  # each is let go with what it kept
                 back = backs.pop()
-                dy, grads = back(dy, len(backs) > self.first)
-                found |= grads
-            return {name: found[name] for name in params}
+                dy = back(dy, len(backs) > self.first, grads)
 
         return x, buffers, all_the_way
 
@@ -227,7 +229,7 @@ def _part(layers: OrderedDict[str, nn.Module]) -> Part:
     return Part(nn.Sequential(layers), pointwise=pointwise)
 
 
-def _no_way_back(dy: Tensor, wanted: bool) -> tuple[Tensor | None, Tensors]:
+def _no_way_back(dy: Tensor, wanted: bool, grads: Tensors) -> Tensor | None:
     raise AssertionError("a pass without training has no way back")
 
 

@@ -32,7 +32,7 @@ from initlab.schemes.initial import initial
 from initlab.slots import slots
 from initlab.specs import OPTIMIZERS, PER_RUN
 from initlab.streams import permutation
-from initlab.training.chain import Chain
+from initlab.training.chain import Chain, Tensors
 from initlab.training.checkpoint import INTERVALS, Checkpoint
 from initlab.training.curves import Curves
 from initlab.training.nets import DTYPES, base_net, build_net
@@ -78,6 +78,7 @@ class StackModule(L.LightningModule):
         self.steps: int = shared["trainer"]["max_steps"] or shared["trainer"]["max_epochs"] * self.batches
         self.intervals: dict[str, int] = {name: shared["trainer"][name] for name in INTERVALS}
         self.curves = Curves()
+        self._spare: Tensors | None = None  # the parameters before the last update, whose place the next may take
         self.initial_hashes: list[str] = []
         self.adapted: dict[int, list[Told]] = {}  # what the schemes that look at data did, by lane
         self.on_ready: Callable[[], None] = lambda: None  # before the first update
@@ -219,10 +220,11 @@ class StackModule(L.LightningModule):
         for i in range(chunk.first, chunk.first + chunk.batches):
             x, y = self._batch(i)
             before = self.state
-            self.state, losses = step(self.program, before, x, y)
+            self.state, losses = step(self.program, before, x, y, self._spare)
             if probe_every and self.state.t % probe_every == 0:
                 for metric, values in signals(self.program, before, self.state, x, y).items():
                     self._keep(metric, values)
+            self._spare = before.params
             if self.state.t % log_every == 0 or self.state.t == 1:
                 self._keep("train/loss", losses)
             if self.stop():

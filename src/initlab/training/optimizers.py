@@ -4,7 +4,8 @@
     slots(hyper)                               # how many tensors of a parameter's shape it keeps; they start as zeros
     p, kept = update(p, g, kept, hyper, t)
 
-p, g and each slot are [R, ...]; the fields of `Hyper` broadcast against them, [R, 1, ...]; t counts updates from 1.
+p, g and each slot are [R, ...]; the fields of `Hyper` broadcast against them, [R, 1, ...]; t counts updates from 1. An
+update may write over g, since a sum costs less than memory that is new.
 The formulas are torch.optim's, in its order of operations: torch's own classes take one lr for all.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from initlab.specs import OPTIMIZERS
@@ -47,9 +49,12 @@ def sgd(*, nesterov: bool) -> Optimizer:
         if hyper.weight_decay is not None:
             g = g.addcmul(hyper.weight_decay, p)
         if hyper.momentum is None:
-            return p.addcmul(hyper.lr, g, value=-1), ()
-        buffer = g.addcmul(hyper.momentum, slots[0])
-        return p.addcmul(hyper.lr, g.addcmul(hyper.momentum, buffer) if nesterov else buffer, value=-1), (buffer,)
+            return torch.addcmul(p, hyper.lr, g, value=-1, out=g), ()
+        if nesterov:
+            buffer = g.addcmul(hyper.momentum, slots[0])
+            return torch.addcmul(p, hyper.lr, g.addcmul_(hyper.momentum, buffer), value=-1, out=g), (buffer,)
+        buffer = torch.addcmul(g, hyper.momentum, slots[0], out=g)
+        return p.addcmul(hyper.lr, buffer, value=-1), (buffer,)
 
     return Optimizer(update, slots=lambda hyper: 0 if hyper.momentum is None else 1)
 

@@ -77,12 +77,18 @@ def start(params: Tensors, buffers: Tensors, slots: int) -> State:
 
 
 @torch.no_grad()
-def step(program: Program, state: State, x: Tensor, y: Tensor) -> tuple[State, Tensor]:
-    """One update of every run; the losses [R] are those before it."""
+def step(program: Program, state: State, x: Tensor, y: Tensor, spare: Tensors | None = None) -> tuple[State, Tensor]:
+    """One update of every run; the losses [R] are those before it.
+
+    ``spare``: parameters that nobody needs any more, such as those before the last update. They are written over, which
+    costs less than memory that is new.
+    """
     program.net.train()
     out, buffers, back = program.chain.forward(state.params, state.buffers, x)
     losses, slope = _loss_and_slope(program.task, out, y)
-    return _advanced(program, state, back(slope), buffers, losses)
+    grads = {name: torch.empty_like(p) for name, p in state.params.items()} if spare is None else spare
+    back(slope, grads)
+    return _advanced(program, state, grads, buffers, losses)
 
 
 def refusal(net: nn.Module, x: Tensor) -> str | None:

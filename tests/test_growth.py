@@ -84,7 +84,7 @@ def test_a_sweep_may_grow_before_it_is_done(tmp_path: Path, monkeypatch: pytest.
             train(made(folder, *EIGHT))
     widths: list[int] = []
     with monkeypatch.context() as patch:
-        patch.setattr(module, "step", lambda p, s, x, y: (widths.append(len(s.alive)), whole(p, s, x, y))[1])
+        patch.setattr(module, "step", lambda p, s, *rest: (widths.append(len(s.alive)), whole(p, s, *rest))[1])
         assert train(made(folder, *TWELVE)) == {"done": 12}
     assert widths == [8] + [4] * 5
     there, here = numbers(tmp_path / "eight"), numbers(folder)

@@ -98,6 +98,7 @@ def test_a_sweep_shows_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """In the curves and the events, and among no run's outcomes; asked for or not, a run is the same run."""
     monkeypatch.chdir(tmp_path)
     words = ["-m", "init=xavier,kaiming", "act=relu", "arch.depth=2", "arch.width=8", "trainer.max_steps=6"]
+    words += ["sweep.stack_width=2"]
     for every in (0, 2):
         assert command.main(ROOT, [*words, f"trainer.probe_every={every}", f"hydra.sweep.dir=every{every}"]) == 0
     run = tmp_path / "every2" / "runs" / "init=xavier"

@@ -1,8 +1,8 @@
 """The bare training of MLP 4x128 against what its matrix products alone would take on this processor.
 
 Every core has a process with one thread, and all are at work at once, as in a sweep. The floor is the floating-point
-operations of an update, 2 B a b for each product of a layer [a -> b] on B rows: the outputs, the weights' gradient and
-the inputs' gradient, which the first layer does not need; over the rate of torch.bmm at the hidden layers' shape, for the
+operations of an update: 2 B a b for each product of a layer [a -> b] on B rows: the outputs, the weights' gradient and
+the inputs' gradient, which the first layer does not need; over the rate of torch.bmm at the hidden layers' shape, the
 three in turn (x W', dy' x, dy W), each as torch stores them.
 """
 

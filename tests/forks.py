@@ -49,6 +49,11 @@ class Child:
         finally:
             os._exit(code)
 
+    def workers(self) -> list[int]:
+        """Its forks; git, which it asks for the commit, is none."""
+        children = _of(self.pid, f"task/{self.pid}/children").split()
+        return [int(pid) for pid in children if _of(int(pid), "cmdline") == _of(self.pid, "cmdline")]
+
     def poll(self) -> int | None:
         """The exit code, or minus the signal; None while it runs."""
         if self._code is None:
@@ -65,3 +70,16 @@ class Child:
 
     def said(self, cwd: Path) -> str:
         return (cwd / f"log.{self.pid}").read_text()
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended, though whoever inherited it may not have asked for its exit code yet."""
+    return _of(pid, "stat").rpartition(")")[2].split()[:1] in ([], ["Z"], ["X"])
+
+
+def _of(pid: int, name: str) -> str:
+    """A file of a process; nothing where it has ended."""
+    try:
+        return Path(f"/proc/{pid}/{name}").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""

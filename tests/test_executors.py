@@ -17,7 +17,7 @@ import pytest
 from hydra.core.config_store import ConfigStore
 
 from faults import ROOT, TINY, assert_equal, made, numbers, train
-from forks import Child
+from forks import Child, gone
 from initlab import plugins
 from initlab.executors import local, pool
 from initlab.executors.messages import packed, unpacked
@@ -180,27 +180,16 @@ def test_a_stopped_coordinator_leaves_no_worker_and_goes_on_exactly(
     """Ctrl-C reaches all of a terminal's processes; they leave because the coordinator tells them to."""
     words = ["-m", *TINY, *LONG, "sweep.workers=2", "hydra.sweep.dir=s"]
     child = Child(words, tmp_path, slow=0.02)
-    workers = until(lambda: (found := children(child.pid)) and len(found) == 2 and found)
+    workers = until(lambda: (found := child.workers()) and len(found) == 2 and found)
     until(lambda: len(list((tmp_path / "s" / "checkpoints").glob("*"))) >= 2)
     for pid in [*(workers if number == signal.SIGINT else []), child.pid]:
         os.kill(pid, number)
     assert child.wait() == (-9 if number == signal.SIGKILL else 128 + number)
-    until(lambda: not any(Path(f"/proc/{pid}/cmdline").exists() and zombie(pid) is False for pid in workers))
+    until(lambda: all(gone(pid) for pid in workers))
     if number != signal.SIGKILL:
         assert "the 2 stacks in progress are kept" in child.said(tmp_path)
     assert Child(words, tmp_path).wait() == 0
     assert_equal(tmp_path / "s", undisturbed)
-
-
-def children(pid: int) -> list[int]:
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def zombie(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
 
 
 def until(holds: Callable[[], Any], seconds: float = 60) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from faults import ROOT, TINY, assert_equal
-from forks import Child
+from forks import Child, gone
 from initlab.storage import journal
 from initlab.storage.folder import read
 
@@ -27,12 +28,18 @@ from initlab.storage.folder import read
 RUNS = ["-m", "act=relu,tanh", *TINY, "hydra.sweep.dir=s"]
 LONG = [*RUNS, "seed=range(32)", "trainer.max_epochs=15"]
 SHORT = [*RUNS, "seed=range(4)", "trainer.max_epochs=10"]
+TWO = "sweep.workers=2"
 
 
-def few_or_many(few: int, many: int) -> pytest.MarkDecorator:
-    """How often; many times by `make torture`, which prints the figure."""
-    params = [pytest.param(few, id="few"), pytest.param(many, id="many", marks=pytest.mark.torture)]
-    return pytest.mark.parametrize("times", params)
+def few_or_many(few: int, many: int, many_of_two: int) -> pytest.MarkDecorator:
+    """Further words and how often; many times by `make torture`, which prints the figure."""
+    params = [
+        pytest.param([*SHORT], few, id="few"),
+        pytest.param([*SHORT, TWO], few, id="few, two workers"),
+        pytest.param([*LONG], many, id="many", marks=pytest.mark.torture),
+        pytest.param([*LONG, TWO], many_of_two, id="many, two workers", marks=pytest.mark.torture),
+    ]
+    return pytest.mark.parametrize(("words", "times"), params)
 
 
 @dataclass(frozen=True)
@@ -59,12 +66,15 @@ def say(capsys: pytest.CaptureFixture[str], words: str) -> None:
 
 
 class Stopped:
-    """A sweep that gets a signal at a random time, again and again, and goes on by the same command; then another."""
+    """A sweep that gets a signal at a random time, again and again, and goes on by the same command; then another.
+
+    Before a kill its workers are killed at random too, two at most: a third death of one stack counts as its fault.
+    """
 
     def __init__(self, there: Undisturbed, number: signal.Signals, times: int, above: Path) -> None:
         self.there, self.number, self.left, self.above = there, number, times, above
         self.chance = random.Random(int(number))
-        self.sweeps = self.late = 0
+        self.sweeps = self.late = self.workers = 0
         self.slowest = 0.0
         while self.left:
             self._sweep()
@@ -86,11 +96,14 @@ class Stopped:
         """Start the command and stop it; False if it came to its end."""
         child = Child(self.there.words, cwd)
         if self.left:
+            self._kill_workers(child)
             time.sleep(self.chance.uniform(0, 0.6 * self.there.seconds))
         if not self.left or child.poll() is not None:
             assert child.wait() == 0, child.said(cwd)
             return False
-        os.kill(child.pid, self.number)
+        workers = child.workers()
+        for pid in [*(workers if self.number == signal.SIGINT else []), child.pid]:  # as Ctrl-C reaches all
+            os.kill(pid, self.number)
         began = time.monotonic()
         code = child.wait()
         if code == 0:  # it had printed its table, and was giving its memory back
@@ -99,52 +112,67 @@ class Stopped:
             return False
         self.left -= 1
         self.slowest = max(self.slowest, time.monotonic() - began)
-        if self.number == signal.SIGKILL:
-            assert code == -signal.SIGKILL
-        else:
-            said = child.said(cwd)
-            assert code == 128 + self.number and "Traceback" not in said, said
-            assert f"stopped by {self.number.name}" in said and "The same command" in said
+        self._check(code, child.said(cwd))
+        while not all(map(gone, workers)):
+            assert time.monotonic() < began + 10, "its workers do not end"
+            time.sleep(0.005)
         return True
 
+    def _kill_workers(self, child: Child) -> None:
+        if self.number == signal.SIGKILL and TWO in self.there.words:
+            for _ in range(2):
+                time.sleep(self.chance.uniform(0, 0.3 * self.there.seconds))
+                if workers := child.workers():
+                    os.kill(self.chance.choice(workers), signal.SIGKILL)
+                    self.workers += 1
 
-@few_or_many(2, 200)
+    def _check(self, code: int, said: str) -> None:
+        if self.number == signal.SIGKILL:
+            assert code == -signal.SIGKILL
+            return
+        assert code == 128 + self.number and "Traceback" not in said, said
+        assert f"stopped by {self.number.name}" in said and "The same command" in said
+
+
+@few_or_many(2, 200, 100)
 def test_killed_at_random_and_started_again_nothing_is_lost_or_repeated(
+    words: list[str],
     times: int,
     undisturbed: Callable[[list[str]], Undisturbed],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    there = undisturbed(LONG if times > 2 else SHORT)
+    there = undisturbed(words)
     tried = Stopped(there, signal.SIGKILL, times, tmp_path)
     say(
         capsys,
-        f"{times} kills over {tried.sweeps} sweeps of {len(read(there.folder).records)} runs: 0 lost, "
-        "0 repeated, all numbers equal to the undisturbed sweep's",
+        f"{times} kills, and {tried.workers} of workers, over {tried.sweeps} sweeps of "
+        f"{len(read(there.folder).records)} runs: 0 lost, 0 repeated, all numbers equal to the undisturbed sweep's",
     )
 
 
-@few_or_many(1, 100)
+@few_or_many(1, 100, 20)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_are_answered_in_time_and_resumed_exactly(
     number: signal.Signals,
+    words: list[str],
     times: int,
     undisturbed: Callable[[list[str]], Undisturbed],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    tried = Stopped(undisturbed(LONG if times > 1 else SHORT), number, times, tmp_path)
+    tried = Stopped(undisturbed(words), number, times, tmp_path)
     assert tried.late <= 1 + times // 20
     if times > 1:
         assert tried.slowest < 5
     say(
         capsys,
-        f"{times} {number.name} over {tried.sweeps} sweeps: {128 + number} every time, after "
-        f"{tried.slowest:.1f} s at most, and {tried.late} that came after the end; all numbers equal",
+        f"{times} {number.name} over {tried.sweeps} sweeps{', by two workers' * (TWO in words)}: {128 + number} every "
+        f"time, after {tried.slowest:.1f} s at most, and {tried.late} that came after the end; all numbers equal",
     )
 
 
-@few_or_many(1, 20)
+@pytest.mark.parametrize("times", [pytest.param(1, id="few"), pytest.param(20, id="many", marks=pytest.mark.torture)])
 def test_of_many_starters_one_wins(times: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """And a killed holder blocks nobody."""
     count, slowest = 50 if times > 1 else 4, 0.0
@@ -183,30 +211,34 @@ def test_of_many_starters_one_wins(times: int, tmp_path: Path, capsys: pytest.Ca
 
 
 @pytest.mark.torture
-def test_the_real_command_is_killed_and_interrupted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("words", [LONG, [*LONG, TWO]], ids=["one", "two workers"])
+def test_the_real_command_is_killed_and_interrupted(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """From nothing, imports included: SIGKILL, SIGTERM and SIGINT in turn, at any time from its first words on."""
-    command = [sys.executable, str(ROOT / "train.py"), *LONG]
-    env = os.environ | {"OMP_NUM_THREADS": "1"}
-    at = time.monotonic()
-    (tmp_path / "there").mkdir()
-    subprocess.run(command, cwd=tmp_path / "there", env=env, check=True, capture_output=True)
-    whole, chance, hits, codes = time.monotonic() - at, random.Random(1), 0, set()
-    (tmp_path / "here").mkdir()
+    here, there = tmp_path / "here", tmp_path / "there"
+
+    def started(cwd: Path) -> subprocess.Popen[bytes]:
+        cwd.mkdir(exist_ok=True)
+        command, env = [sys.executable, str(ROOT / "train.py"), *words], os.environ | {"OMP_NUM_THREADS": "1"}
+        return subprocess.Popen(command, cwd=cwd, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    at, chance, hits = time.monotonic(), random.Random(1), 0
+    assert started(there).wait() == 0
+    whole = time.monotonic() - at
     while hits < 30:
         number = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)[hits % 3]
-        process = subprocess.Popen(command, cwd=tmp_path / "here", env=env, stdout=-1, stderr=-1, text=True)
+        process = started(here)
         time.sleep(0.3 + chance.uniform(0, whole))
         if process.poll() is None:
             process.send_signal(number)
             at, hits = time.monotonic(), hits + 1
-            process.communicate()
-            assert process.returncode == (-9 if number == signal.SIGKILL else 128 + number)
+            assert process.wait() == (-9 if number == signal.SIGKILL else 128 + number)
             assert time.monotonic() - at < 5
-            codes.add(process.returncode)
         else:
             assert process.returncode == 0
-            assert_equal(tmp_path / "here" / "s", tmp_path / "there" / "s")
-            (tmp_path / "here" / "s").rename(tmp_path / f"done{hits}")
-    subprocess.run(command, cwd=tmp_path / "here", env=env, check=True, capture_output=True)
-    assert_equal(tmp_path / "here" / "s", tmp_path / "there" / "s")
-    say(capsys, f"{hits} signals to the command as users start it: exit codes {sorted(codes)}, resumed exactly")
+            assert_equal(here / "s", there / "s")
+            shutil.rmtree(here / "s")
+    assert started(here).wait() == 0
+    assert_equal(here / "s", there / "s")
+    say(capsys, f"{hits} signals to the command as users start it{', with two workers' * (TWO in words)}: answered")

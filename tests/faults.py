@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +34,14 @@ class Killed(BaseException):
     """The process ends here, as far as the code under test can tell."""
 
 
+@cache
+def _planned(words: tuple[str, ...]) -> Plan:
+    return plan.make(Composer(ROOT / "conf"), [*TINY, *words], True)
+
+
 def made(folder: Path, *words: str) -> Plan:
-    return plan.make(Composer(ROOT / "conf"), [*TINY, *(words or SWEEP), f"hydra.sweep.dir={folder}"], True)
+    """The plan of the words, which is made once, in a folder."""
+    return replace(_planned(words or tuple(SWEEP)), folder=folder)
 
 
 def opened(planned: Plan) -> Store:
@@ -80,4 +88,5 @@ def shown(path: Path) -> list[tuple[int, list[tuple[str, float]]]]:
 def assert_equal(folder: Path, undisturbed: Path) -> None:
     here, there = numbers(folder), numbers(undisturbed)
     assert here.keys() == there.keys()
-    assert not [(name, part) for name in here for part in here[name] if here[name][part] != there[name][part]]
+    apart = [(name, part) for name in here for part in here[name] if here[name][part] != there[name][part]]
+    assert not apart, [(*where, here[where[0]][where[1]], there[where[0]][where[1]]) for where in apart[:1]]

@@ -9,6 +9,7 @@ signal n.
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import signal
 import sys
@@ -216,9 +217,12 @@ def _run(root: Path, plan: Plan, argv: list[str]) -> None:
         found["device"]["threads"] = arranged(plan.options, plan.stacks, len(plan.stacks), None).threads
         return found
 
+    gc.disable()  # it would look in vain through torch and lightning, for a fifth of the time that they take to load
     with Store.open(plan, describe) as store:  # a second starter is told before it waits for torch
         from initlab.training import sweep
 
+        gc.freeze()  # nor would it find anything there later
+        gc.enable()
         try:
             sweep.run(store)
         except Interrupted as stopped:

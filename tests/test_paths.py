@@ -1,6 +1,6 @@
 """However a sweep is stacked, and wherever its stacks are trained, every run equals the plain program.
 
-Ray and a queue are held against this process, bit for bit, in `test_executors`; the nets and optimizers in `test_oracle`.
+Ray and a queue are held against this process, bit for bit, in `test_executors`; nets and optimizers in `test_oracle`.
 """
 
 from __future__ import annotations

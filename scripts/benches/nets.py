@@ -11,8 +11,8 @@ from scripts.benches.rows import ROOT, Row, command, timed
 
 CNN = ["-m", "arch=cnn", "init=xavier,kaiming", "seed=range(8)", "trainer.max_epochs=2", "sweep.fresh=true"]
 LARGE = {  # about 10 million parameters each
-    "MLP 4x1780": ["arch.width=1780", "arch.depth=4", "trainer.max_steps=40"],
-    "CNN 5x510": ["arch=cnn", "arch.depth=5", "arch.width=510", "dataset.batch_size=16", "trainer.max_steps=8"],
+    "MLP 4x1780": ["arch.width=1780", "arch.depth=4", "trainer.max_steps=30"],
+    "CNN 5x510": ["arch=cnn", "arch.depth=5", "arch.width=510", "dataset.batch_size=16", "trainer.max_steps=6"],
 }
 
 

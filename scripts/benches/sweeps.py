@@ -51,8 +51,8 @@ def _write_digits(path: Path) -> None:
 
     rows = digits()
     x, y = (rows.x / rows.unit).astype(np.float32), rows.y
-    cut = {"x_train": x[:TRAIN], "y_train": y[:TRAIN], "x_val": x[TRAIN:], "y_val": y[TRAIN:]}
-    np.savez(path, **cut, x_test=x[TRAIN:], y_test=y[TRAIN:])
+    held = {"x_val": x[TRAIN:], "y_val": y[TRAIN:], "x_test": x[TRAIN:], "y_test": y[TRAIN:]}
+    np.savez(path, allow_pickle=False, x_train=x[:TRAIN], y_train=y[:TRAIN], **held)
 
 
 def _stages(folder: Path) -> str:

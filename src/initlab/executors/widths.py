@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from initlab.planning.plan import even
 
-STACK = 0.05  # seconds that a stack costs besides its steps: nets, Lightning's loops, the sync of its results
+STACK = 0.1  # seconds that a stack costs besides its steps: nets, Lightning's loops, the sync of its results
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
     chain = Chain.of(net)                                    # of a Sequential its layers, of any other net one link
     out, buffers, back = chain.forward(params, buffers, x)   # stacked tensors by name, x [R, B, *features]
-    back(slope, grads)                         # slope = dL/d out; dL/dp [R, ...] of every parameter, written into grads
+    back(slope, grads)                         # slope = dL/d out; dL/dp [R, ...] of every parameter, put into grads
 
 Dense layers are batched matrix products, and what follows them is done in place: at these sizes a step costs what
 moves through memory, and autograd keeps and copies half as much again. Every other part of the net is one vmap, and
@@ -116,34 +116,80 @@ class Part:
     def __call__(self, params: Tensors, buffers: Tensors, x: Tensor, trained: bool) -> tuple[Tensor, Tensors, Back]:
         own = {name: params[name] for name, _ in self.module.named_parameters()}
         held = {name: buffers[name] for name, _ in self.module.named_buffers()}
+        if not self.pointwise and (len(x) == 1 or not self.stackable):
+            return self._run_by_run(own, held, x, trained)
         if not trained:
-            return *self._pass(own, held, x), _no_way_back
-        leaves = {name: p.detach().requires_grad_() for name, p in own.items()}
-        x = x.detach().requires_grad_(x.is_floating_point())
-        with torch.enable_grad():
-            y, after = self._pass(leaves, held, x)
+            return *self._all(own, held, x), _no_way_back
+        y, after, tape = _taped(self._all, own, held, x)
 
         def back(dy: Tensor, wanted: bool, grads: Tensors) -> Tensor | None:
-            slopes = torch.autograd.grad(y, [*leaves.values(), *([x] if wanted else [])], dy)
-            for name, slope in zip(leaves, slopes, strict=False):
-                grads[name].copy_(slope)
-            return slopes[-1] if wanted else None
+            dx, slopes = tape(dy, wanted)
+            _put(slopes, grads, dx)
+            return dx
 
-        return y.detach(), {name: b.detach() for name, b in after.items()}, back
+        return y, after, back
 
-    def _pass(self, params: Tensors, buffers: Tensors, x: Tensor) -> tuple[Tensor, Tensors]:
+    def _all(self, params: Tensors, buffers: Tensors, x: Tensor) -> tuple[Tensor, Tensors]:
         if self.pointwise:
             return self.module(x), {}
+        shared = x.stride(0) == 0
+        of = vmap(self._one, in_dims=(0, 0, None if shared else 0))
+        return of(params, buffers, x[0] if shared else x)
 
-        def one(params: Tensors, buffers: Tensors, x: Tensor) -> tuple[Tensor, Tensors]:
-            buffers = {name: b.clone() for name, b in buffers.items()}  # norms write into the ones they are given
-            return functional_call(self.module, (params, buffers), (x,)), buffers
+    def _one(self, params: Tensors, buffers: Tensors, x: Tensor) -> tuple[Tensor, Tensors]:
+        buffers = {name: b.clone() for name, b in buffers.items()}  # norms write into the ones they are given
+        return functional_call(self.module, (params, buffers), (x,)), buffers
 
-        if self.stackable and len(x) > 1:
-            shared = x.stride(0) == 0
-            return vmap(one, in_dims=(0, 0, None if shared else 0))(params, buffers, x[0] if shared else x)
-        each = [one(lane(params, r), lane(buffers, r), x[r]) for r in range(len(x))]
-        return torch.stack([y for y, _ in each]), {name: torch.stack([b[name] for _, b in each]) for name in buffers}
+    def _run_by_run(self, params: Tensors, buffers: Tensors, x: Tensor, trained: bool) -> tuple[Tensor, Tensors, Back]:
+        ys, afters, tapes = [], [], []
+        for r in range(len(x)):
+            own, held = lane(params, r), lane(buffers, r)
+            y, after, *tape = _taped(self._one, own, held, x[r]) if trained else self._one(own, held, x[r])
+            ys.append(y)
+            afters.append(after)
+            tapes += tape
+
+        def back(dy: Tensor, wanted: bool, grads: Tensors) -> Tensor | None:
+            found = [tape(dy[r], wanted) for r, tape in enumerate(tapes)]
+            dx = _stacked([dx for dx, _ in found]) if wanted else None
+            _put({name: _stacked([slopes[name] for _, slopes in found]) for name in params}, grads, dx)
+            return dx
+
+        return _stacked(ys), {name: _stacked([after[name] for after in afters]) for name in buffers}, back
+
+
+Tape = Callable[[Tensor, bool], tuple[Any, Tensors]]
+
+
+def _taped(
+    function: Callable[[Tensors, Tensors, Tensor], tuple[Tensor, Tensors]], params: Tensors, buffers: Tensors, x: Tensor
+) -> tuple[Tensor, Tensors, Tape]:
+    """What it gives, and by autograd the way back: dL/dy, and whether dL/dx is wanted -> it, and dL/dp."""
+    leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
+    x = x.detach().requires_grad_(x.is_floating_point())
+    with torch.enable_grad():
+        y, after = function(leaves, buffers, x)
+
+    def tape(dy: Tensor, wanted: bool) -> tuple[Any, Tensors]:
+        slopes = torch.autograd.grad(y, [*leaves.values(), *([x] if wanted else [])], dy)
+        return (slopes[-1] if wanted else None), dict(zip(leaves, slopes, strict=False))
+
+    return y.detach(), {name: b.detach() for name, b in after.items()}, tape
+
+
+def _put(slopes: Tensors, grads: Tensors, dx: Tensor | None) -> None:
+    """Autograd's gradients in place of those in ``grads``; copied if not their own, as they will be written to."""
+    taken = {None if dx is None else dx.data_ptr()}
+    for name, slope in slopes.items():
+        if slope.is_contiguous() and slope.data_ptr() not in taken:
+            grads[name] = slope
+        else:
+            grads[name].copy_(slope)
+        taken.add(slope.data_ptr())
+
+
+def _stacked(each: Sequence[Tensor]) -> Tensor:
+    return torch.stack(list(each)) if len(each) > 1 else each[0].unsqueeze(0)
 
 
 @dataclass(frozen=True)
@@ -167,7 +213,7 @@ class Chain:
     ) -> tuple[Tensor, Tensors, Callable[[Tensor, Tensors], None]]:
         """x [R, B, ...] -> outputs [R, B, ...], the buffers after the pass, and the way back.
 
-        That takes dL/d out, which it may write over, and writes dL/dp of each parameter into what else it is given.
+        That takes dL/d out, which it may write over, and puts dL/dp of each parameter into a dict of tensors like it.
         A batch that all runs share is one tensor, expanded.
         """
         backs: list[Back] = []

@@ -11,8 +11,8 @@ from scripts.benches.rows import ROOT, Row, command
 
 CNN = ["-m", "arch=cnn", "init=xavier,kaiming", "seed=range(8)", "trainer.max_epochs=2", "sweep.fresh=true"]
 LARGE = {  # about 10 million parameters each
-    "MLP 4x1780": ["arch.width=1780", "arch.depth=4", "trainer.max_steps=60"],
-    "CNN 5x510": ["arch=cnn", "arch.depth=5", "arch.width=510", "dataset.batch_size=16", "trainer.max_steps=6"],
+    "MLP 4x1780": ["arch.width=1780", "arch.depth=4", "trainer.max_epochs=6"],
+    "CNN 5x510": ["arch=cnn", "arch.depth=5", "arch.width=510", "dataset.batch_size=16", "trainer.max_epochs=1"],
 }
 
 
@@ -99,6 +99,7 @@ def _plain(net: Any, data: Any, config: Any) -> float:
     options |= {"enable_model_summary": False, "num_sanity_val_steps": 0, "accelerator": "cpu"}
 
     module = Plain()
-    trainer = L.Trainer(max_steps=config["trainer"]["max_steps"], **options)
+    length = {name: config["trainer"][name] for name in ("max_steps", "max_epochs")}
+    trainer = L.Trainer(**{name: given for name, given in length.items() if given}, **options)
     trainer.fit(module, loader(data.train, config["dataset"]["batch_size"], train=True), loader(data.val, 1024))
     return module.took

@@ -73,7 +73,15 @@ def test_a_quantity_is_a_line(
 
 @pytest.mark.parametrize(
     "text",
-    ["accuracy", "steps(val/accuracy)", "mean(test/accuracy)", "sum(probe.layers.0:3.q)", "test/loss > 1", "(a)"],
+    [
+        "accuracy",
+        "best(val/loss)",
+        "steps(val/accuracy)",
+        "mean(test/accuracy)",
+        "sum(probe.layers.0:3.q)",
+        "test/loss > 1",
+        "(a)",
+    ],
 )
 def test_what_is_no_quantity(text: str) -> None:
     with pytest.raises(ValueError):
@@ -182,6 +190,33 @@ def test_slopes_ranks_and_areas(tmp_path: Path) -> None:
     assert [one.verdict for one in found.results] == ["holds"] * 4
     wrong = judge(a_claim(slope=slope | {"above": -0.08, "below": 0}, rank=rank | {"below": None, "above": 0}), [made])
     assert [one.verdict for one in wrong.results] == ["does not hold"] * 2
+
+
+def test_the_best_rate_is_each_seeds_own(tmp_path: Path) -> None:
+    """It falls by an octave a doubling of the width, but for one seed, and one run that diverged is no best."""
+
+    def outcome(at: Mapping[str, Any]) -> float:
+        best = -np.log2(at["arch.width"] / 4) * (0 if at["seed"] == 3 else 1)
+        return np.inf if at["optimizer.lr"] == 2 else 0.9 - 0.1 * abs(np.log2(at["optimizer.lr"]) - best)
+
+    axes = {"arch.width": [4, 8, 16], "optimizer.lr": [0.25, 0.5, 1.0, 2.0], "seed": list(SEEDS)}
+    made = sweep(tmp_path, axes, outcome)
+    slope = {"kind": "slope", "of": "best(optimizer.lr, val/loss)", "over": "log2(arch.width)"}
+    wide = {"of": "best(optimizer.lr, val/accuracy)", "at": {"arch.width": 16}}
+    found = judge(a_claim(slope=slope | {"below": -0.5}, wide=wide | {"below": -1}), [made])
+    assert [one.estimate.value for one in found.results] == pytest.approx([-0.9, -1.8])
+    assert [one.verdict for one in found.results] == ["holds", "holds"]
+
+
+def test_best_goes_along_an_axis_that_is_optimised_over() -> None:
+    axes = {"arch.width": [4, 8], "optimizer.lr": [0.1, 1.0], "optimizer.momentum": [0.0, 0.9], "seed": [0, 1]}
+    found = a_claim(a={"of": "best(optimizer.lr, val/loss)", "above": 0.5})
+    claims.check(found, axes, ["seed"], True, False, ["optimizer.lr"])
+    with pytest.raises(Refused, match=r"no axis that is optimised over .optimizer.lr.. Known: optimizer.momentum"):
+        claims.check(found, axes, ["seed"], True, False, ["optimizer.momentum"])
+    zero = a_claim(a={"of": "best(optimizer.momentum, val/loss)", "above": 0.5})
+    with pytest.raises(Refused, match=r"best is sought along optimizer\.momentum, which needs two positive numbers"):
+        claims.check(zero, axes, ["seed"], True, False, ["optimizer.momentum"])
 
 
 def test_all_cells_are_compared_where_none_is_named(three: Sweep) -> None:

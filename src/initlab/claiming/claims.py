@@ -178,8 +178,18 @@ def _check(name: str, raw: object) -> Check:
     return Check(name, fields["says"] or name.replace("_", " "), **{k: v for k, v in fields.items() if k != "says"})
 
 
-def check(found: Claim, axes: Mapping[str, Sequence[Any]], repeats: Sequence[str], trains: bool, probed: bool) -> None:
-    """Raises Refused where the sweep cannot answer the claim. ``axes`` are its values, ``repeats`` the seeds' axes."""
+def check(
+    found: Claim,
+    axes: Mapping[str, Sequence[Any]],
+    repeats: Sequence[str],
+    trains: bool,
+    probed: bool,
+    nuisance: Sequence[str] = (),
+) -> None:
+    """Raises Refused where the sweep cannot answer the claim.
+
+    ``axes`` are its values, ``repeats`` the seeds' axes, ``nuisance`` those that are optimised over.
+    """
     if list(repeats) != ["seed"]:
         raise Refused(f"claim: needs the axis seed, and no other seeds beside it; the sweep's are {list(repeats)}.")
     if trains and found.seeds < SEEDS and found.parametric is None:
@@ -197,6 +207,11 @@ def check(found: Claim, axes: Mapping[str, Sequence[Any]], repeats: Sequence[str
                     raise Refused(f"{where}: the sweep has no {name}={value}; it has {_some(axes[name])}.")
         if one.axis and (len(axes[one.axis]) < 2 or not all(_positive(value) for value in axes[one.axis])):
             raise Refused(f"{where}: goes along {one.axis}, which needs two positive numbers or more.")
+        for axis in (q.axis for q in one.quantities if q.axis):
+            if axis not in nuisance:
+                raise unknown(where, axis, nuisance, "axis that is optimised over")
+            if len(axes[axis]) < 2 or not all(_positive(value) for value in axes[axis]):
+                raise Refused(f"{where}: best is sought along {axis}, which needs two positive numbers or more.")
         if not probed and any(q.probed for q in one.quantities):
             raise Refused(f"{where}: reads the probe, and nothing is probed: set sweep.probe=true.")
 

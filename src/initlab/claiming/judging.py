@@ -22,7 +22,7 @@ from typing import Any, Literal
 import numpy as np
 
 from initlab import streams
-from initlab.analysis.cells import Cell, cells
+from initlab.analysis.cells import Cell, Trial, cells
 from initlab.claiming.claims import Check, Claim
 from initlab.claiming.quantities import Quantity, quantity
 from initlab.claiming.readings import values
@@ -137,9 +137,23 @@ def _order(check: Check, cells_: Sequence[Cell]) -> list[float]:
 
 
 def _values(of: Quantity, cell: Cell) -> Floats:
+    """[S], at the setting that the cell has chosen, or of all that were tried."""
+    return _of_seeds(of, cell.chosen) if of.axis is None else _octaves(of, of.axis, cell)
+
+
+def _of_seeds(of: Quantity, trial: Trial) -> Floats:
     """[S]: a seed's mean over its runs, of which it has several where seeds are crossed; NaN where one is lost."""
-    numbers, units = values(of, cell.chosen.runs), cell.chosen.units
-    return np.asarray(np.bincount(units, numbers) / np.bincount(units))
+    numbers = values(of, trial.runs)
+    return np.asarray(np.bincount(trial.units, numbers) / np.bincount(trial.units))
+
+
+def _octaves(of: Quantity, axis: str, cell: Cell) -> Floats:
+    """[S]: log2 of the axis's value at which each seed's metric is best; NaN where a run is lost, or none is best."""
+    heights = np.array([_of_seeds(quantity(of.path), trial) for trial in cell.trials])  # [T, S]
+    worse = heights if of.path.endswith("loss") else -heights
+    octaves = np.log2([float(trial.at[axis]) for trial in cell.trials])
+    lost = np.isnan(worse).any(0) | (worse == worse[0]).all(0)
+    return np.where(lost, np.nan, octaves[np.argmin(worse, 0)])
 
 
 def _compared(check: Check, place: str, numbers: Floats) -> Result:

@@ -2,6 +2,7 @@
 
     quantity("test/accuracy")                                 # at the last step
     quantity("steps(val/accuracy, 0.9)")                      # until it is reached
+    quantity("best(optimizer.lr, val/loss)")                  # log2 of the rate at which a seed does best
     quantity("probe.layers.20.q")                             # a path into probe.json; -1 is the last layer
     quantity("growth(probe.layers.5:25.gradient)")            # a layer; or mean, greatest, least, approach of a slice
     quantity("test/accuracy >= 0.9")                          # 1 where it is so, else 0
@@ -18,19 +19,20 @@ ONE, MANY = (
     ("ln",),
     ("mean", "greatest", "least", "growth", "approach"),
 )  # of one number, and of a slice of layers
-WORDS = ("steps", *ONE, *MANY)
+WORDS = ("steps", "best", *ONE, *MANY)
 NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
 METRIC = r"(?:train|val|test)/\w+"
 FORM = re.compile(
     rf"(?:(?P<word>[a-z]+)\()?(?P<path>{METRIC}|probe(?:\.[\w@:-]+)+)(?:, *(?P<target>{NUMBER}))?(?P<close>\))?"
     rf"(?: *(?P<sign>[<>]=) *(?P<bound>{NUMBER}))?"
 )
+BEST = re.compile(rf"best\((?P<axis>[a-z]\w*(?:\.\w+)*), *(?P<path>{METRIC})\)")
 
 
 @dataclass(frozen=True)
 class Quantity:
     """``path`` is a metric, or a dotted path into the probe; ``word`` what is made of it; ``sign`` and ``bound`` make
-    it 1 or 0."""
+    it 1 or 0. ``axis`` is that of `best`, one that is optimised over."""
 
     text: str
     path: str
@@ -38,6 +40,7 @@ class Quantity:
     target: float | None
     sign: str | None
     bound: float | None
+    axis: str | None = None
 
     @property
     def probed(self) -> bool:
@@ -51,7 +54,8 @@ class OfARun:
 
     allowed: str = (
         "a number of a run: a metric such as test/accuracy, a path such as probe.layers.20.q, or "
-        f"{', '.join(WORDS)} of one, such as steps(val/accuracy, 0.9); with >= or <= and a number it is 1 or 0"
+        f"{', '.join(WORDS)} of one, such as steps(val/accuracy, 0.9) and best(optimizer.lr, val/loss); with >= or <= "
+        "and a number it is 1 or 0"
     )
 
     def __call__(self, value: object) -> str:
@@ -63,11 +67,13 @@ class OfARun:
 
 def quantity(text: str) -> Quantity:
     """What a line names. Raises ValueError."""
+    if best := BEST.fullmatch(text.strip()):
+        return Quantity(text.strip(), best["path"], "best", None, None, None, best["axis"])
     found = FORM.fullmatch(text.strip())
     if not found or bool(found["word"]) != bool(found["close"]):
         raise ValueError
     word, path = found["word"], found["path"]
-    if word not in (None, *WORDS) or (word == "steps") != (found["target"] is not None):
+    if word not in (None, *WORDS) or word == "best" or (word == "steps") != (found["target"] is not None):
         raise ValueError
     if (word == "steps" and path.startswith("probe.")) or (word in MANY and not path.startswith("probe.")):
         raise ValueError

@@ -130,8 +130,9 @@ def _claim(sweep: Sweep, axes: Sequence[Axis], runs: Sequence[Run]) -> Claim | N
         raise Refused("claim: is about the cells of a sweep, and this is a single run: add -m.")
     claim = claims.claim(section)
     trains = any(run.config["trainer"]["max_epochs"] != 0 for run in runs)
-    repeats = [axis.name for axis in axes if axis.role == "repeat"]
-    claims.check(claim, {axis.name: axis.values for axis in axes}, repeats, trains, runs[0].config["sweep"]["probe"])
+    repeats, nuisance = ([axis.name for axis in axes if axis.role == role] for role in ("repeat", "nuisance"))
+    values, probed = {axis.name: axis.values for axis in axes}, runs[0].config["sweep"]["probe"]
+    claims.check(claim, values, repeats, trains, probed, nuisance)
     return claim
 
 

@@ -98,6 +98,10 @@ REFUSED: dict[str, tuple[str, ...]] = {
     "seed=range(3)": ("seed=range(3): several values make a sweep: add -m",),
     "-m sweep.stack_width=1,2": ("sweep.stack_width: says how the sweep is run", "one value, not 2"),
     "-m seed=range(11) sweep.max_runs=10": ("seed (11) = 11 runs: more than sweep.max_runs=10",),
+    "sweep.executor=rey": ("sweep.executor=rey: not allowed", "local or ray or slurm"),
+    "sweep.workers=0": ("sweep.workers=0: not allowed", "auto or an integer >= 1"),
+    "sweep.slurm={setup:reboot}": ("sweep.slurm={'setup': 'reboot'}: not allowed", "partition, account"),
+    "sweep.slurm={partition:a#b}": ("sweep.slurm={'partition': 'a#b'}: not allowed",),
     "sweep.max_runs=0": ("sweep.max_runs=0: not allowed", "an integer >= 1"),
     # what is no override, or points nowhere
     "=3": ("=3: not an override", "key=value"),

@@ -45,7 +45,7 @@ def arranged(options: Mapping[str, Any], stacks: Sequence[Stack], pending: int, 
     executor, given = options["executor"], options["workers"]
     wanted = None if given == "auto" else int(given)
     if executor == "slurm":
-        threads = held or int(options["slurm"].get("cpus_per_task", 1))
+        threads = held or int((options["slurm"] or {}).get("cpus_per_task", 1))
         return Layout(executor, min(wanted or MOST_JOBS, pending), threads)
     if executor == "ray":
         return Layout(executor, min(wanted, pending) if wanted else 0, held or 1)

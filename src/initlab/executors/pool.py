@@ -79,7 +79,7 @@ def pool(layout: Layout, store: Store) -> Pool:
         return Workers(Actors(layout.workers, _takes_gpu(store)), prepare)
     from initlab.executors.slurm import Jobs
 
-    return Workers(Jobs(layout.workers, store.folder, store.plan.options["slurm"]), prepare)
+    return Workers(Jobs(layout.workers, store.folder, store.plan.options["slurm"] or {}), prepare)
 
 
 def _takes_gpu(store: Store) -> bool:

@@ -108,6 +108,6 @@ SWEEP = {
     "report": Field(False, Boolean(), "build the report at the end: report/index.html"),
     "executor": Field("local", OneOf(("local", "ray", "slurm")), "who trains: docs/scaling.md"),
     "workers": Field("auto", OneOf(("auto",), (Integer(1),)), "stacks that train at once; auto: one a core, or a GPU"),
-    "slurm": Field({}, Asked(), "what a job asks of Slurm, such as {partition: gpu, time: 60}"),
+    "slurm": Field(None, OneOf((None,), (Asked(),)), "what a job asks of Slurm, such as {partition: gpu, time: 60}"),
     "stack_width": Field("auto", OneOf(("auto",), (Integer(1),)), "runs trained at once, at most; auto: as measured"),
 }

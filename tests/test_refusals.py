@@ -101,7 +101,7 @@ REFUSED: dict[str, tuple[str, ...]] = {
     "sweep.executor=rey": ("sweep.executor=rey: not allowed", "local or ray or slurm"),
     "sweep.workers=0": ("sweep.workers=0: not allowed", "auto or an integer >= 1"),
     "sweep.slurm={setup:reboot}": ("sweep.slurm={'setup': 'reboot'}: not allowed", "partition, account"),
-    "sweep.slurm={partition:a#b}": ("sweep.slurm={'partition': 'a#b'}: not allowed",),
+    "sweep.slurm={partition:a@%b}": ("sweep.slurm={'partition': 'a@%b'}: not allowed",),
     "sweep.max_runs=0": ("sweep.max_runs=0: not allowed", "an integer >= 1"),
     # what is no override, or points nowhere
     "=3": ("=3: not an override", "key=value"),

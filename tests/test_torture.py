@@ -23,6 +23,7 @@ from faults import ROOT, TINY, assert_equal
 from forks import Child, gone
 from initlab.storage import journal
 from initlab.storage.folder import read
+from initlab.training.train import Training
 
 # In two stacks, saved after each epoch: 64 runs, some seconds long, and for the default suite 8.
 RUNS = ["-m", "act=relu,tanh", *TINY, "hydra.sweep.dir=s"]
@@ -170,6 +171,23 @@ def test_signals_are_answered_in_time_and_resumed_exactly(
         f"{times} {number.name} over {tried.sweeps} sweeps{', by two workers' * (TWO in words)}: {128 + number} every "
         f"time, after {tried.slowest:.1f} s at most, and {tried.late} that came after the end; all numbers equal",
     )
+
+
+def test_a_signal_after_the_last_update_of_an_epoch_fails_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lightning's own answer to it would come before the next update, as a SystemExit."""
+    calls, whole = [], Training._show
+
+    def show(self: Training, until: int, anew: bool = False) -> None:
+        whole(self, until, anew)
+        calls.append(until)
+        if len(calls) == 2:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Training, "_show", show)
+    child = Child([*RUNS, "trainer.max_epochs=10"], tmp_path)
+    assert child.wait() == 143 and "0 of 2 runs done and kept" in child.said(tmp_path), child.said(tmp_path)
 
 
 @pytest.mark.parametrize("times", [pytest.param(1, id="few"), pytest.param(20, id="many", marks=pytest.mark.torture)])

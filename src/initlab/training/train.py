@@ -151,6 +151,8 @@ class Training:
         self.began -= before or 0.0
         self.module.on_ready, self.module.stop = self._ready, interrupts.requested
         self.module.on_chunk, self.module.on_block = self._chunk, self._block
+        # Lightning has put its own answer to SIGTERM before ours by then, which would leave without a word.
+        self.module.on_train_start = interrupts.catch  # type: ignore[method-assign]
         self.outlet.begin([run.key for run in self.runs], self.module.intervals, resumed=before is not None)
         try:
             fit(self.module)
@@ -164,7 +166,6 @@ class Training:
         return part_id(run.key for run in self.runs)
 
     def _ready(self) -> None:
-        interrupts.catch()  # Lightning has put its own answer to SIGTERM before ours, which would leave without a word
         for lane, trace in self.module.raised.items():
             self.outlet.fail(self.item.stack.runs[lane].key, trace)
             self.runs.remove(self.item.stack.runs[lane])
@@ -245,6 +246,7 @@ def carried_out(item: Item, outlet: Outlet) -> Outcome:
     except OSError:
         raise
     except SystemExit as left:
+        interrupts.poll()  # Lightning's answer to a signal, where it came first
         return Outcome("raised", f"SystemExit: a run's code called sys.exit({left.code})")
     except Exception as error:
         return Outcome("raised", traceback.format_exc(), out_of_memory(error))

@@ -22,6 +22,22 @@ class Twice(nn.Module):
         return x + self.fc(self.fc(x).tanh())
 
 
+class Over(nn.Module):
+    """It writes over what it receives; and the gradients of its parameters are parts of one tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.whole, self.upper, self.lower = (nn.Parameter(torch.randn(n, 6)) for n in (6, 2, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.relu_() @ (self.whole + torch.cat([self.upper, self.lower])).mT
+
+
+def _twice_normed() -> nn.Module:
+    norm = nn.BatchNorm1d(6, affine=False)
+    return nn.Sequential(nn.Linear(6, 6), norm, nn.Linear(6, 6), norm, nn.Linear(6, 3))
+
+
 def _tied() -> nn.Module:
     shared = nn.Linear(6, 6)
     return nn.Sequential(shared, nn.ReLU(), shared)
@@ -46,6 +62,12 @@ NETS = {
     "batch norm": lambda: nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 3)),
     "nested": lambda: nn.Sequential(nn.Linear(6, 6), Twice(), nn.Linear(6, 3)),
     "no chain": Twice,
+    "in place": lambda: nn.Sequential(nn.Linear(6, 5), nn.SiLU(inplace=True), nn.Linear(5, 3)),
+    "in place, normed": lambda: nn.Sequential(nn.Linear(6, 5), nn.ReLU(inplace=True), nn.LayerNorm(5)),
+    "writes over": lambda: nn.Sequential(nn.Linear(6, 6), Over(), nn.Linear(6, 3)),
+    "writes over data": Over,
+    "no parameters first": lambda: nn.Sequential(nn.LayerNorm(6, elementwise_affine=False), nn.Linear(6, 3)),
+    "norm twice": _twice_normed,
     "tied": _tied,
     "hooked": _hooked,
     "convs": lambda: nn.Sequential(
@@ -71,10 +93,11 @@ def test_a_chain_is_each_run_alone(name: str, runs: int, shared: bool) -> None:
     kept = slope.clone()  # the way back may write over it
     grads = {name: torch.full_like(p, torch.nan) for name, p in params.items()}
     back(slope, grads)
+    assert len({g.untyped_storage().data_ptr() for g in grads.values()}) == len(grads)  # each is written over
     for r in range(runs):
         leaves = {name: p.clone().requires_grad_() for name, p in lane(params, r).items()}
         held = {name: b.clone() for name, b in lane(buffers, r).items()}
-        alone = functional_call(net, (leaves, held), (x[r],))
+        alone = functional_call(net, (leaves, held), (x[r].clone(),))
         torch.testing.assert_close(out[r], alone, rtol=1e-12, atol=1e-12)
         wanted = torch.autograd.grad(alone, list(leaves.values()), kept[r])
         for (name, gradient), expected in zip(grads.items(), wanted, strict=True):

@@ -10,11 +10,15 @@ from typing import Any
 import pytest
 import torch
 
-from faults import Killed, assert_equal, made, train
+from faults import Killed, assert_equal, made, opened, train
 from initlab.config import Config
 from initlab.datasets import Data
+from initlab.errors import Refused
 from initlab.executors.items import Rehearse
+from initlab.executors.layout import Layout
+from initlab.executors.pool import Here, pool
 from initlab.training import rehearsal, stacking
+from initlab.training import train as training
 from initlab.training.module import StackModule
 
 OPEN = ["sweep.stack_width=auto", "trainer.max_steps=10"]
@@ -131,3 +135,32 @@ def test_a_rehearsal_trains_nothing(tmp_path: Path) -> None:
     outcome = rehearsal.timed(Rehearse("s", configs, len(configs), 1, 1.0))
     assert outcome.how == "done" and [width for width, _ in outcome.found["seconds"]][:2] == [1, 2]
     assert not (tmp_path / "runs").exists()
+
+
+def test_no_fork_computes_on_threads_where_its_parent_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would wait for OpenMP's threads, which a fork does not have."""
+    monkeypatch.setattr(Here, "was_threaded", False)
+    plan, used = made(tmp_path, *SIX), []
+    monkeypatch.setattr(training, "check_net", lambda *_: used.append(torch.get_num_threads()))
+    torch.set_num_threads(2)
+    try:
+        training.check(plan)
+        assert set(used) == {1} and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+    with opened(plan) as store:
+        layout = Layout("local", 2, 1)
+        assert pool(layout, store, 2).transport.forks
+        Here(1).give(Rehearse("", (), 1, threads=2, share=1.0))
+        assert pool(layout, store).transport.forks and not pool(layout, store, 2).transport.forks
+
+
+def test_threads_are_held_once_something_trains_and_are_not_without_bound(tmp_path: Path, costs: list[Any]) -> None:
+    with opened(made(tmp_path, *SIX)) as store:
+        assert stacking.threads(store) is None  # though sweep.json has a first guess
+        stacking.settle(store, lambda _: None)
+        assert stacking.threads(store) == said(tmp_path)["device"]["threads"]
+    for threads in (0, 10**6, "2", None):
+        (tmp_path / "sweep.json").write_text(json.dumps(said(tmp_path) | {"device": {"threads": threads}}))
+        with pytest.raises(Refused, match="device: threads=.*an integer >= 1 and <= 1024"):
+            train(made(tmp_path, *SIX))

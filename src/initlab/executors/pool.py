@@ -65,13 +65,13 @@ class Pool(Protocol):
     ) -> None: ...
 
 
-def pool(layout: Layout, store: Store) -> Pool:
-    """The pool of a layout."""
+def pool(layout: Layout, store: Store, most: int = 1) -> Pool:
+    """The pool of a layout. ``most``: threads that what is timed may ask for."""
     if layout.here:
         return Here(layout.threads)
     prepare = {"threads": layout.threads, "plugins": _plugins(), "folder": str(Path.cwd()), "version": __version__}
     if layout.executor == "local":
-        forks = sys.platform == "linux" and not layout.gpus and (layout.threads == 1 or not Here.was_threaded)
+        forks = sys.platform == "linux" and not layout.gpus and (max(layout.threads, most) == 1 or not Here.was_threaded)
         return Workers(Processes(layout, forks, store.leave_lock), prepare)
     if layout.executor == "ray":
         from initlab.executors.ray import Actors  # an extra: imported where it is asked for
@@ -107,6 +107,7 @@ class Here:
 
     def give(self, item: Item | Rehearse, writer: Writer | None = None) -> None:
         self._given = item, writer
+        Here.was_threaded |= isinstance(item, Rehearse) and item.threads > 1
 
     def ended(self) -> Iterator[tuple[Any, Outcome]]:
         if self._given is not None:

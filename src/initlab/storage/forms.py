@@ -74,6 +74,7 @@ NAME = Name()
 WORD, COUNT, NUMBER = Word(), Integer(0, 2**63 - 1), Number()
 MAYBE_WORD, MAYBE_NUMBER = OneOf((None,), (WORD,)), OneOf((None,), (NUMBER,))
 STATUS = OneOf(("done", "diverged", "failed"))
+THREADS = Integer(1, 1024)  # as many are started: more than any machine has cores
 METRICS = {"*": MAYBE_NUMBER}
 # What sweep.json says of a command.
 COMMAND: dict[str, Form] = {
@@ -81,7 +82,7 @@ COMMAND: dict[str, Form] = {
     "command": [WORD],
     "created": Time(),
     "versions?": {"*": MAYBE_WORD},
-    "device?": {"*": OneOf((None,), (WORD, COUNT))},
+    "device?": {"*": OneOf((None,), (WORD, COUNT)), "threads?": THREADS},
     "plugins?": {"*": WORD},
     "git?": {"commit": MAYBE_WORD, "diff": MAYBE_WORD},
 }

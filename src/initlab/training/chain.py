@@ -113,6 +113,14 @@ class Part:
     def trains(self) -> bool:
         return any(True for _ in self.module.parameters())
 
+    @property
+    def writes(self) -> bool:
+        """Whether it may write over what it receives: by a torch module that is told to, or in a user's own forward."""
+        return any(
+            getattr(m, "inplace", False) or not type(m).__module__.startswith(("torch.", "initlab."))
+            for m in self.module.modules()
+        )
+
     def __call__(self, params: Tensors, buffers: Tensors, x: Tensor, trained: bool) -> tuple[Tensor, Tensors, Back]:
         own = {name: params[name] for name, _ in self.module.named_parameters()}
         held = {name: buffers[name] for name, _ in self.module.named_buffers()}
@@ -131,14 +139,14 @@ class Part:
 
     def _all(self, params: Tensors, buffers: Tensors, x: Tensor) -> tuple[Tensor, Tensors]:
         if self.pointwise:
-            return self.module(x), {}
-        shared = x.stride(0) == 0
+            return self.module(x.clone() if self.writes else x), {}
+        shared = x.stride(0) == 0 and bool(params or buffers)  # something has to differ for vmap
         of = vmap(self._one, in_dims=(0, 0, None if shared else 0))
         return of(params, buffers, x[0] if shared else x)
 
     def _one(self, params: Tensors, buffers: Tensors, x: Tensor) -> tuple[Tensor, Tensors]:
         buffers = {name: b.clone() for name, b in buffers.items()}  # norms write into the ones they are given
-        return functional_call(self.module, (params, buffers), (x,)), buffers
+        return functional_call(self.module, (params, buffers), (x.clone() if self.writes else x,)), buffers
 
     def _run_by_run(self, params: Tensors, buffers: Tensors, x: Tensor, trained: bool) -> tuple[Tensor, Tensors, Back]:
         ys, afters, tapes = [], [], []
@@ -179,13 +187,14 @@ def _taped(
 
 def _put(slopes: Tensors, grads: Tensors, dx: Tensor | None) -> None:
     """Autograd's gradients in place of those in ``grads``; copied if not their own, as they will be written to."""
-    taken = {None if dx is None else dx.data_ptr()}
+    taken = set() if dx is None else {dx.untyped_storage().data_ptr()}
     for name, slope in slopes.items():
-        if slope.is_contiguous() and slope.data_ptr() not in taken:
+        place = slope.untyped_storage().data_ptr()  # parts of one tensor may overlap
+        if slope.is_contiguous() and place not in taken:
             grads[name] = slope
         else:
             grads[name].copy_(slope)
-        taken.add(slope.data_ptr())
+        taken.add(place)
 
 
 def _stacked(each: Sequence[Tensor]) -> Tensor:
@@ -232,11 +241,16 @@ class Chain:
 
 
 def _is_chain(net: nn.Module) -> TypeGuard[nn.Sequential]:
-    """A Sequential and nothing more, no parameter of which serves two of its layers."""
+    """A Sequential and nothing more, no parameter or buffer of which serves two of its layers."""
     if not isinstance(net, nn.Sequential) or type(net).forward is not nn.Sequential.forward or _hooked(net):
         return False
-    every, own = (dict(net.named_parameters(remove_duplicate=once)) for once in (False, True))
-    return bool(own) and not net._parameters and len(every) == len(own)
+    every, own = (_own(net, once) for once in (False, True))
+    return any(True for _ in net.parameters()) and not net._parameters and len(every) == len(own)
+
+
+def _own(net: nn.Module, once: bool) -> list[str]:
+    some = (net.named_parameters(remove_duplicate=once), net.named_buffers(remove_duplicate=once))
+    return [name for named in some for name, _ in named]
 
 
 def _hooked(module: nn.Module) -> bool:

@@ -36,11 +36,10 @@ def settle(store: Store, say: Callable[[str], None], elsewhere: Pool | None = No
     stacks = [stack for stack in store.plan.stacks if stack.open]
     if not stacks:
         return
-    began = (description_of(store.folder) or {}).get("device", {}).get("threads")
-    held = began if len(stacks) < len(store.plan.stacks) else None  # the others go on as they began
+    held = threads(store)
     lone = [Stack((run,)) for stack in stacks for run in stack.runs]
     layout = arranged(store.plan.options, lone, len(lone), held)
-    with nullcontext(elsewhere) if elsewhere else pool(layout, store) as workers:
+    with nullcontext(elsewhere) if elsewhere else pool(layout, store, held or torch.get_num_threads()) as workers:
         (first, *others) = sorted(_layouts(layout, workers.count, held), key=lambda pair: pair[1])
         copies = 1 if elsewhere else max(1, first[0] // len(stacks))  # none of this machine's is idle meanwhile
         timed = {first: _timed(workers, stacks, first, copies)}
@@ -49,6 +48,14 @@ def settle(store: Store, say: Callable[[str], None], elsewhere: Pool | None = No
     known = [stack for stack in stacks if all(stack.id in found for found in timed.values())]
     split = best({pair: [_group(stack, found) for stack in known] for pair, found in timed.items()})
     _note(store, stacks, dict(zip((stack.id for stack in known), split.sizes, strict=True)), split, timed, say)
+
+
+def threads(store: Store) -> int | None:
+    """On which a sweep has begun; None while all of its stacks are open, so that nothing has been trained."""
+    if all(stack.open for stack in store.plan.stacks):
+        return None
+    found: int | None = (description_of(store.folder) or {}).get("device", {}).get("threads")
+    return found
 
 
 def _layouts(layout: Layout, count: int, held: int | None) -> set[tuple[int, int]]:

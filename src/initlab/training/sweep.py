@@ -21,10 +21,9 @@ from initlab.executors.items import Item, Outcome
 from initlab.executors.layout import Layout, arranged
 from initlab.executors.pool import Pool, pool
 from initlab.planning.plan import Run, Stack
-from initlab.storage.folder import description_of
 from initlab.storage.store import Store, write_table
 from initlab.training import interrupts
-from initlab.training.stacking import settle
+from initlab.training.stacking import settle, threads
 from initlab.training.train import quiet
 from initlab.training.writer import Writer
 from initlab.views import hparams
@@ -53,8 +52,7 @@ def run(store: Store) -> Counter[str]:
 
 def _layout(store: Store) -> Layout:
     pending = sum(len(store.pending(s)) if s.open else bool(store.pending(s)) for s in store.plan.stacks)
-    device = (description_of(store.folder) or {}).get("device", {})
-    return arranged(store.plan.options, store.plan.stacks, pending, device.get("threads"))
+    return arranged(store.plan.options, store.plan.stacks, pending, threads(store))
 
 
 def _train(store: Store, elsewhere: Pool | None = None) -> None:
@@ -128,7 +126,8 @@ class _Sweep:
         stack, deaths = item.stack, max(0, item.deaths - 1)  # what an item did its half may do once less
         if raised.memory and len(stack.runs) > 1:
             self.progress.say(f"  a stack of {len(stack.runs)} does not fit into memory; trying its halves")
-            parts = [(half, self.store.pending(half)) for half in self.store.split(stack)]
+            halves = self.store.split(stack)  # of the runs that are left here: others may be in an item of their own
+            parts = [(half, [run for run in left if run in half.runs]) for half in halves]
         elif len(left) == 1:
             Writer(self.store, self.progress, item).fail(left[0].key, raised.trace)
             return

@@ -45,7 +45,19 @@ from initlab.walk import ROWS
 
 
 def check(plan: Plan) -> None:
-    """What only the nets and the machine can tell, before a folder is made. Raises Refused."""
+    """What only the nets and the machine can tell, before a folder is made. Raises Refused.
+
+    On one thread: OpenMP's others, once they have been at work, would be missed in a fork (`executors.local`).
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        _check(plan)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _check(plan: Plan) -> None:
     for stack in plan.stacks:
         if stack.config["trainer"]["accelerator"] == "gpu" and not torch.cuda.is_available():
             raise Refused(

@@ -162,5 +162,5 @@ def test_threads_are_held_once_something_trains_and_are_not_without_bound(tmp_pa
         assert stacking.threads(store) == said(tmp_path)["device"]["threads"]
     for threads in (0, 10**6, "2", None):
         (tmp_path / "sweep.json").write_text(json.dumps(said(tmp_path) | {"device": {"threads": threads}}))
-        with pytest.raises(Refused, match="device: threads=.*an integer >= 1 and <= 1024"):
+        with pytest.raises(Refused, match=r"device: threads=.*an integer >= 1 and <= 1024"):
             train(made(tmp_path, *SIX))

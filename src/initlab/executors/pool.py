@@ -71,7 +71,8 @@ def pool(layout: Layout, store: Store, most: int = 1) -> Pool:
         return Here(layout.threads)
     prepare = {"threads": layout.threads, "plugins": _plugins(), "folder": str(Path.cwd()), "version": __version__}
     if layout.executor == "local":
-        forks = sys.platform == "linux" and not layout.gpus and (max(layout.threads, most) == 1 or not Here.was_threaded)
+        safe = max(layout.threads, most) == 1 or not Here.was_threaded
+        forks = sys.platform == "linux" and not layout.gpus and safe
         return Workers(Processes(layout, forks, store.leave_lock), prepare)
     if layout.executor == "ray":
         from initlab.executors.ray import Actors  # an extra: imported where it is asked for

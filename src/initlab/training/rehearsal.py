@@ -98,7 +98,7 @@ def _update(configs: Sequence[Config], data: Data) -> tuple[int, float]:
 
 
 def _fits(times: float) -> bool:
-    """Whether a stack so many times as wide as the last leaves half of what memory is free; on a GPU it is tried."""
+    """Whether a stack so many times as wide as the last leaves half of what memory is free; a GPU's own is tried."""
     status, meminfo = Path("/proc/self/statm"), Path("/proc/meminfo")
     if not status.exists() or not meminfo.exists():
         return True

@@ -201,7 +201,9 @@ def test_the_kernel_sees_no_program_and_no_connection(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stderr
     lines = calls.read_text().splitlines()
     assert sum("execve" in line for line in lines) == 1 and not [line for line in lines if "connect(" in line]
-    assert not [line for line in lines if '"/etc/passwd"' in line or "/proc/self/environ" in line]
+    assert not [line for line in lines if '"/etc/passwd"' in line]
+    begun = next(i for i, line in enumerate(lines) if '"folder0/' in line)  # torch reads it as it is imported
+    assert not [line for line in lines[begun:] if "/proc/self/environ" in line]
     assert CANARY not in run.stdout and len(run.stdout.splitlines()) > len(HOSTILE)
 
 

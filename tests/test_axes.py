@@ -285,7 +285,7 @@ def test_the_command_shows_trains_and_keeps_what_was_declared(
         printed = capsys.readouterr()
         return printed.out + printed.err
 
-    summary = "6 runs: init (2) x arch.depth & trainer.max_epochs (2) x seed (2) = 8, 2 excluded, in 2 stacks -> here\n"
+    summary = "6 runs: init (2) x arch.depth & trainer.max_epochs (2) x seed (2) = 8, 2 excluded, in 2 groups -> here\n"
     planned = command(*ASKED, "sweep.dry_run=true")
     assert planned.startswith(summary) and "would write here/" in planned and not Path("here").exists()
     assert (

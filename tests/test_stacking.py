@@ -99,6 +99,16 @@ def test_what_cannot_be_timed_is_trained_all_the_same(tmp_path: Path, monkeypatc
     assert {note["why"] for note in said(tmp_path)["widths"]} == {"it could not be timed"}
 
 
+def test_what_is_too_large_to_be_timed_is_trained_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def large(configs: Sequence[Config], data: Data) -> tuple[int, float]:
+        raise MemoryError
+
+    monkeypatch.setattr(rehearsal, "_update", large)
+    assert train(made(tmp_path, *SIX)) == {"done": 12}
+    assert {stack["width"] for stack in said(tmp_path)["stacks"]} == {1}
+    assert {note["why"] for note in said(tmp_path)["widths"]} == {stacking.LARGE}
+
+
 def test_workers_time_together_and_train(tmp_path: Path) -> None:
     """With nothing made up: whatever is measured, every run is trained, and sweep.json says how."""
     assert train(made(tmp_path, *SIX, "sweep.workers=2")) == {"done": 12}

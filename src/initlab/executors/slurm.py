@@ -55,9 +55,12 @@ class Queued:
         if self.job.paths.result_pickle.exists():
             return "ENDED"
         command = ["squeue", "--noheader", "--states=all", "--format=%T", f"--jobs={self.job.job_id}"]
-        asked = subprocess.run(command, capture_output=True, text=True, timeout=60)
-        if asked.returncode and "nvalid job id" not in asked.stderr:
+        try:
+            asked = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        except subprocess.TimeoutExpired:
             return "RUNNING"  # the queue does not answer: no reason to give the job up
+        if asked.returncode and "nvalid job id" not in asked.stderr:
+            return "RUNNING"
         return (asked.stdout.split() or ["GONE"])[0]
 
 

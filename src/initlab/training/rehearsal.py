@@ -21,6 +21,7 @@ import torch
 
 from initlab.config import Config
 from initlab.datasets import Data, load
+from initlab.errors import Refused
 from initlab.executors.items import Outcome, Rehearse
 from initlab.training.module import Chunk, StackModule
 from initlab.training.nets import device_of, out_of_memory
@@ -31,13 +32,15 @@ DEARER = 1.05  # so many times the least that an update of a run has cost, twice
 
 def timed(item: Rehearse) -> Outcome:
     """Time the runs of a rehearsal as one stack; ``found``: steps of a run, seconds [[width, of an update]], and why
-    there is no wider one."""
+    there is no wider one. Raises OSError, Refused."""
     before = torch.get_num_threads()
     torch.set_num_threads(item.threads)
     try:
         return Outcome("done", found=_found(item))
-    except Exception:
-        return Outcome("raised", traceback.format_exc())
+    except (OSError, Refused):
+        raise  # that is so for training too
+    except Exception as error:
+        return Outcome("raised", traceback.format_exc(), out_of_memory(error))
     finally:
         torch.set_num_threads(before)
 

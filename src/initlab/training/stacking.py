@@ -28,6 +28,7 @@ from initlab.views.progress import counted
 SHARE = 0.03  # of the time that the runs would take one by one
 MOST = 1024  # runs of a group that a rehearsal is told of
 UNTIMED = 64  # the width of stacks that cannot be timed
+LARGE = "its rehearsal ran out of memory, or its worker died"  # then its runs train one by one
 Found = Mapping[str, Mapping[str, Any]]  # by the open stack's id: steps, seconds {width: of an update}, why
 
 
@@ -45,7 +46,7 @@ def settle(store: Store, say: Callable[[str], None], elsewhere: Pool | None = No
         timed = {first: _timed(workers, stacks, first, copies)}
         for pair in others:
             timed[pair] = _timed(workers, stacks, pair, max(1, pair[0] // len(stacks)), timed[first])
-    known = [stack for stack in stacks if all(stack.id in found for found in timed.values())]
+    known = [stack for stack in stacks if all(found.get(stack.id, {}).get("seconds") for found in timed.values())]
     split = best({pair: [_group(stack, found) for stack in known] for pair, found in timed.items()})
     _note(store, stacks, dict(zip((stack.id for stack in known), split.sizes, strict=True)), split, timed, say)
 
@@ -74,14 +75,16 @@ def _timed(
     items = []
     for stack in stacks:
         widths = None
-        if before is not None and stack.id in before:
+        if before is not None and before.get(stack.id, {}).get("seconds"):
             widths = tuple(sorted({1, _group(stack, before).cheapest(len(stack.runs))}))
         configs = tuple(run.config for run in stack.runs[:MOST])
         share = (SHARE if before is None else SHARE / 3) / copies
         items += [Rehearse(stack.id, configs, len(stack.runs), threads, share, widths)] * copies
     found: dict[str, Any] = {}
     for item, outcome in _carried_out(workers, items, at_once):
-        if outcome.how == "done":
+        if outcome.how == "died" or outcome.memory:
+            found[item.of] = {"seconds": {}, "why": LARGE}
+        elif outcome.how == "done":
             seconds = {int(width): spent for width, spent in outcome.found["seconds"]}
             other = found.get(item.of, {"seconds": seconds})["seconds"]  # the slower of two that were at it together
             both = {width: max(spent, other[width]) for width, spent in seconds.items() if width in other}
@@ -116,7 +119,8 @@ def _note(
     """sweep.json says what was chosen, and why."""
     parts, notes, told = {}, [], Counter[int]()
     for stack in stacks:
-        chosen = sizes.get(stack.id) or even(len(stack.runs), UNTIMED)
+        large = any(found.get(stack.id, {}).get("why") == LARGE for found in timed.values())
+        chosen = sizes.get(stack.id) or even(len(stack.runs), 1 if large else UNTIMED)
         parts[stack.id] = cut(stack.runs, chosen)
         found = timed[split.workers, split.threads].get(stack.id, {"seconds": {}, "why": "it could not be timed"})
         note = {"runs": len(stack.runs), "width": max(chosen), "workers": split.workers, "threads": split.threads}

@@ -282,6 +282,14 @@ def test_a_value_of_another_type_is_refused_or_read(
     check_mutations(received, base, seed=0, count=60, capsys=capsys)
 
 
+@pytest.mark.parametrize("gone", ["metric", "direction"])
+def test_a_metric_has_a_direction(gone: str, received: Path, base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(base, received, dirs_exist_ok=True)
+    mutated(received, "journal", ("runs", 0, gone), GONE)
+    for reader in ("read", "status", "compare"):
+        assert "has a metric or its direction, and not both" in answered(reader, received, capsys)
+
+
 @pytest.mark.torture
 def test_every_value_of_another_type(received: Path, base: Path, capsys: pytest.CaptureFixture[str]) -> None:
     check_mutations(received, base, seed=0, count=10**6, capsys=capsys)

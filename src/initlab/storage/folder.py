@@ -142,6 +142,8 @@ def _check(record: Record, axes: Mapping[str, list[Any]], where: str) -> None:
         raise Refused(f"{where} does not say how it {record['status']}.")
     if record.get("metric") not in {None, *record["best"]}:
         raise Refused(f"{where} has no best {record['metric']}.")
+    if ("metric" in record) != ("direction" in record):
+        raise Refused(f"{where} has a metric or its direction, and not both.")
 
 
 def _leaves(node: Any, place: str) -> Iterator[tuple[str, Any]]:

@@ -1,6 +1,6 @@
 """How many workers a sweep gets, and how many threads each: by its options and what there is.
 
-    layout = Layout.of(options, stacks=4, held=None)
+    layout = arranged(options, stacks, pending=4, held=None)
     layout.workers, layout.threads, layout.gpus
 
 The number of threads decides how some sums are rounded. It is fixed when a sweep begins, and kept in sweep.json, so

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol, TypeGuard
 
 import torch
@@ -109,11 +110,11 @@ class Part:
     stackable: bool = True
     pointwise: bool = False
 
-    @property
+    @cached_property
     def trains(self) -> bool:
         return any(True for _ in self.module.parameters())
 
-    @property
+    @cached_property
     def writes(self) -> bool:
         """Whether it may write over what it receives: by a torch module that is told to, or in a user's own forward."""
         return any(

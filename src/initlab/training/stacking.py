@@ -84,7 +84,7 @@ def _timed(
     for item, outcome in _carried_out(workers, items, at_once):
         if outcome.how == "died" or outcome.memory:
             found[item.of] = {"seconds": {}, "why": LARGE}
-        elif outcome.how == "done":
+        elif outcome.how == "done" and found.get(item.of, {}).get("why") != LARGE:
             seconds = {int(width): spent for width, spent in outcome.found["seconds"]}
             other = found.get(item.of, {"seconds": seconds})["seconds"]  # the slower of two that were at it together
             both = {width: max(spent, other[width]) for width, spent in seconds.items() if width in other}

@@ -23,7 +23,7 @@ from initlab.training import interrupts
 from initlab.training.interrupts import Interrupted
 
 if TYPE_CHECKING:
-    from argparse import Namespace
+    from argparse import ArgumentParser, Namespace
 
     from initlab.planning.plan import Plan
 
@@ -80,11 +80,12 @@ def _main(root: Path, argv: list[str]) -> int:
         raise Refused("--experimental-rerun: reads a pickle, which can run any code; initlab does not.")
     if args.config_path:
         raise Refused("--config-path: the configs of initlab are its own; add a folder with --config-dir.")
-    if args.multirun and args.run:
-        raise Refused("-m --run: a sweep or a single run; give one of the two.")
     if args.multirun and (args.cfg or args.info):
         raise Refused("-m --cfg: a sweep has no one config. See its runs with sweep.dry_run=true, or leave out -m.")
-
+    asked = {"-m": args.multirun, "--run": args.run, "--cfg": args.cfg, "--info": args.info}
+    asked["--shell-completion"] = args.shell_completion
+    if len(given := [flag for flag, there in asked.items() if there]) > 1:
+        raise Refused(f"{' '.join(given)}: each asks for something else; give one of them.")
     if (args.resolve or args.package) and not (args.cfg or args.help):
         raise Refused("--resolve, --package: belong to --cfg job, which shows a config.")
 
@@ -96,7 +97,7 @@ def _main(root: Path, argv: list[str]) -> int:
     config_dir = Path(args.config_dir) if args.config_dir else None
     composer = Composer(root / "conf", args.config_name or "config", config_dir)
     if args.help or args.hydra_help or args.cfg or args.info or args.shell_completion:
-        return _information(root, composer, args, argv)
+        return _information(root, composer, args, parser)
     return _train(root, composer, args, argv)
 
 
@@ -104,11 +105,9 @@ def _refuse_flags(message: str) -> NoReturn:
     raise Refused(f"{message}. See --hydra-help for the flags; overrides are written key=value.")
 
 
-def _information(root: Path, composer: Any, args: Namespace, argv: list[str]) -> int:
+def _information(root: Path, composer: Any, args: Namespace, parser: ArgumentParser) -> int:
     """--help, --cfg, --info and the like are Hydra's own, once our refusals are through."""
-    import hydra
-
-    from initlab import plugins
+    from hydra._internal.utils import _run_hydra
 
     if args.shell_completion and not any(
         word.startswith(("install=", "uninstall=", "query=")) for word in args.overrides
@@ -117,12 +116,11 @@ def _information(root: Path, composer: Any, args: Namespace, argv: list[str]) ->
     if not args.shell_completion:
         composer.compose(composer.parse(args.overrides))
 
-    @hydra.main(version_base="1.3", config_path=str(root / "conf"), config_name="config")
     def show(_: Any) -> None:
         raise AssertionError("these flags run nothing")
 
-    sys.argv[1:] = plugins.taken_out(argv)[0]  # Hydra reads its words there
-    show()
+    # As hydra.main does, but for its parser, which takes no words on both sides of a flag.
+    _run_hydra(args, parser, show, config_path=str(root / "conf"), config_name="config")
     return 0
 
 

@@ -9,6 +9,7 @@ from torch.func import functional_call
 
 from initlab.specs import ACTS
 from initlab.training.chain import Chain, Dense, Flat, InPlace, Part, lane
+from initlab.training.tape import Gradients
 
 
 class Twice(nn.Module):
@@ -46,6 +47,12 @@ def _tied() -> nn.Module:
 def _hooked() -> nn.Module:
     net = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
     net[0].register_forward_hook(lambda module, args, y: 2 * y)
+    return net
+
+
+def _frozen() -> nn.Module:
+    net = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
+    net[0].weight.requires_grad_(False)
     return net
 
 
@@ -91,8 +98,9 @@ def test_a_chain_is_each_run_alone(name: str, runs: int, shared: bool) -> None:
     out, after, back = chain.forward(params, buffers, x)
     slope = torch.randn_like(out)
     kept = slope.clone()  # the way back may write over it
-    grads = {name: torch.full_like(p, torch.nan) for name, p in params.items()}
-    back(slope, grads)
+    written = Gradients({name: torch.full_like(p, torch.nan) for name, p in params.items()})
+    back(slope, written)
+    grads = written.of
     assert len({g.untyped_storage().data_ptr() for g in grads.values()}) == len(grads)  # each is written over
     for r in range(runs):
         leaves = {name: p.clone().requires_grad_() for name, p in lane(params, r).items()}
@@ -120,5 +128,6 @@ def test_dense_layers_are_links_of_their_own_where_nothing_can_tell() -> None:
     assert kinds(NETS["act first and last"]()) == [Part, Dense, Part]  # the outputs are somebody else's
     assert kinds(NETS["convs"]()) == [Part, Flat, Dense]
     assert kinds(_hooked()) == [Part, Dense]
+    assert kinds(_frozen()) == [Part, InPlace, Dense]
     assert kinds(_tied()) == kinds(Twice()) == [Part]
     assert [type(link) for link in Chain.of(_dense(nn.ReLU()), stackable=False).links] == [Part]

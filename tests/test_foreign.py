@@ -31,7 +31,7 @@ REFUSED: list[tuple[nn.Module, str]] = [
     (Answer(lambda out: {"logits": out}), r"gives a dict and not a tensor"),
     (Answer(lambda out: out, width=4), r"gives \[2, 4\] for 2 rows, and not a tensor \[B, 3\]"),
     (Answer(lambda out: out.sum(0)), r"gives \[3\] for 2 rows"),
-    (nn.Linear(7, 3), r"raises on two rows \[2, 5\] of the data\. mat1 and mat2"),
+    (nn.Linear(7, 3), r"raises on 2 rows \[2, 5\] of the data\. mat1 and mat2"),
     (nn.Sequential(nn.Linear(5, 3), nn.Dropout(0.1)), "draws random numbers while it computes, as dropout does"),
 ]
 

@@ -357,6 +357,34 @@ def test_a_foreign_net_in_a_stack_equals_itself_alone() -> None:
         assert module.refusal is None and "again.weight" not in module.state.params
 
 
+class Idle(nn.Module):
+    """Some parameters have no gradient: two that it never uses, a frozen one, and one that it uses now and then."""
+
+    def __init__(self, features: int, outputs: int, often: bool) -> None:
+        super().__init__()
+        self.inner, self.extra, self.rest = nn.Linear(features, 8), nn.Linear(4, 4), nn.Linear(8, 8)
+        self.gain, self.head = nn.Parameter(torch.ones(8)), nn.Linear(8, outputs)
+        self.often = often
+        self.rest.weight.requires_grad_(False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.rest(self.inner(x).tanh())
+        if not self.often and x[0, 0] > 0:  # no stack by vmap: that asks for a number
+            x = x * self.gain
+        return self.head(x)
+
+
+@pytest.mark.parametrize(("optimizer", "often"), [("momentum", True), ("momentum", False), ("clipped adam", True)])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_parameter_without_a_gradient_is_passed_over(optimizer: str, often: bool, count: int) -> None:
+    """As torch's optimizers do: no weight decay, no momentum; of each run for itself."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ARCHS._functions, "mlp", lambda features, outputs, act, **_: Idle(features[0], outputs, often))
+        configs = runs(count, "none", (OPTIMIZERS | SCHEDULED)[optimizer], {})
+        configs = [c | {"optimizer": c["optimizer"] | {"weight_decay": 0.01}} for c in configs]
+        _compare(configs, None, lambda config: Idle(6, 3, often))
+
+
 def test_training_leaves_the_global_generators_alone() -> None:
     torch_before, numpy_before = torch.get_rng_state(), np.random.get_state(legacy=False)
     stack_of([small(0, trainer={"max_steps": 5})], load(small()["dataset"]))

@@ -44,6 +44,34 @@ def test_the_guides_nets_from_elsewhere(tmp_path: Path) -> None:
     assert [record["status"] for record in records] == ["done"] * 6
 
 
+SPARE = """import initlab
+from torch import nn
+
+class Spare(nn.Module):
+    def __init__(self, inputs, outputs, act):
+        super().__init__()
+        self.inner, self.act, self.head = nn.Linear(inputs, 8), act(), nn.Linear(8, outputs)
+        self.extra = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.head(self.act(self.inner(x)))
+
+@initlab.register_arch("spare")
+def spare(features, outputs, act):
+    return Spare(features[0], outputs, act)
+"""
+
+
+def test_a_net_with_parameters_that_it_does_not_use_is_trained(tmp_path: Path) -> None:
+    """By schemes that follow a gradient, too; and the command says once which they are, of several stacks."""
+    (tmp_path / "own.py").write_text(SPARE)
+    words = ["plugins=own", "dataset=iris", "arch=spare", "init=xavier,metainit,gradinit", "act=relu,tanh"]
+    done = run(tmp_path, "-m", *words, "trainer.max_steps=4", "trainer.probe_every=2", "hydra.sweep.dir=out")
+    assert done.returncode == 0 and done.stdout.count("arch=spare: no gradient reaches extra.weight, extra.bias.") == 1
+    records = [json.loads(path.read_text()) for path in (tmp_path / "out" / "runs").glob("*/result.json")]
+    assert [record["status"] for record in records] == ["done"] * 6
+
+
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
     (tmp_path / "own.py").write_text(OWN)

@@ -21,9 +21,9 @@ from initlab.datasets import load
 from initlab.errors import Refused
 from initlab.planning.plan import Plan, Stack
 from initlab.slots import slots
-from initlab.training.chain import Tensors
 from initlab.training.module import StackModule
 from initlab.training.step import step
+from initlab.training.tape import Tensors
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,9 @@ from initlab.schemes.adapt import Adapted, Batches, Told
 from initlab.schemes.inits import scaled
 from initlab.slots import Slot
 from initlab.specs import INITS
-from initlab.training.chain import Tensors
 from initlab.training.optimizers import Hyper, adam
 from initlab.training.step import loss, task_of
+from initlab.training.tape import Tensors
 
 EPSILON = 1e-5  # in the gradient quotient's denominator, as published
 
@@ -98,7 +98,7 @@ class GradInit:
         (x, y), (other_x, other_y) = batches(t), batches(t + 1)
         assert y is not None and other_y is not None
         here = _loss(net, params, x, y)
-        grads = torch.autograd.grad(here, list(params.values()), create_graph=True)
+        grads = torch.autograd.grad(here, list(params.values()), create_graph=True, materialize_grads=True)
         flat = torch.cat([g.flatten() for g in grads])
         norm = flat.abs().sum() if self.optimizer == "adam" else flat.norm()
         if norm.item() > self.gamma:
@@ -114,9 +114,9 @@ def gradient_quotient(net: nn.Module, params: Tensors, x: Tensor, y: Tensor | No
     """(1/N) sum |(g - H g) / (g + eps sign(g)) - 1| over all parameters: how much one step of g changes g itself."""
     assert y is not None
     values = list(params.values())
-    grads = torch.autograd.grad(_loss(net, params, x, y), values, create_graph=True)
+    grads = torch.autograd.grad(_loss(net, params, x, y), values, create_graph=True, materialize_grads=True)
     half = torch.stack([g.square().sum() for g in grads]).sum() / 2  # its gradient is H g
-    products = torch.autograd.grad(half, values, create_graph=True)
+    products = torch.autograd.grad(half, values, create_graph=True, materialize_grads=True)
     pairs = zip(grads, products, strict=True)
     parts = [((g - h) / (g + EPSILON * (2 * (g >= 0) - 1)) - 1).abs().sum() for g, h in pairs]
     return torch.stack(parts).sum() / sum(p.numel() for p in values)

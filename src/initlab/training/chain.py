@@ -2,7 +2,7 @@
 
     chain = Chain.of(net)                                    # of a Sequential its layers, of any other net one link
     out, buffers, back = chain.forward(params, buffers, x)   # stacked tensors by name, x [R, B, *features]
-    back(slope, grads)                         # slope = dL/d out; dL/dp [R, ...] of every parameter, put into grads
+    back(slope, Gradients(places))             # slope = dL/d out; dL/dp [R, ...] of every parameter, put there
 
 Dense layers are batched matrix products, and what follows them is done in place: at these sizes a step costs what
 moves through memory, and autograd keeps and copies half as much again. Every other part of the net is one vmap, and
@@ -24,9 +24,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from initlab.acts import Elementwise
+from initlab.training.tape import Gradients, Tensors, taped
 
-Tensors = dict[str, Tensor]
-Back = Callable[[Tensor, bool, Tensors], Tensor | None]  # dL/dy, whether dL/dx is wanted, where dL/dp goes -> dL/dx
+Back = Callable[[Tensor, bool, Gradients], Tensor | None]  # dL/dy, whether dL/dx is wanted, where dL/dp goes -> dL/dx
 
 # Activations whose slope is known from their output: they write over what they receive, and so does their way back.
 _ops = torch.ops.aten
@@ -69,11 +69,11 @@ class Dense:
         b = None if self.bias is None else params[self.bias].unsqueeze(1)
         y = torch.bmm(rows, w.mT) if b is None else torch.baddbmm(b, rows, w.mT)
 
-        def back(dy: Tensor, wanted: bool, grads: Tensors) -> Tensor | None:
+        def back(dy: Tensor, wanted: bool, grads: Gradients) -> Tensor | None:
             dy = dy.reshape(y.shape)
-            torch.bmm(dy.mT, rows, out=grads[self.weight])
+            torch.bmm(dy.mT, rows, out=grads.of[self.weight])
             if self.bias is not None:
-                torch.sum(dy, 1, out=grads[self.bias])
+                torch.sum(dy, 1, out=grads.of[self.bias])
             return torch.bmm(dy, w).view(x.shape) if wanted else None
 
         return y.view(*x.shape[:-1], -1), {}, back
@@ -115,6 +115,10 @@ class Part:
         return any(True for _ in self.module.parameters())
 
     @cached_property
+    def frozen(self) -> set[str]:
+        return {name for name, p in self.module.named_parameters() if not p.requires_grad}
+
+    @cached_property
     def writes(self) -> bool:
         """Whether it may write over what it receives: by a torch module that is told to, or in a user's own forward."""
         return any(
@@ -129,11 +133,11 @@ class Part:
             return self._run_by_run(own, held, x, trained)
         if not trained:
             return *self._all(own, held, x), _no_way_back
-        y, after, tape = _taped(self._all, own, held, x)
+        y, after, tape = taped(self._all, own, held, x, self.frozen)
 
-        def back(dy: Tensor, wanted: bool, grads: Tensors) -> Tensor | None:
-            dx, slopes = tape(dy, wanted)
-            _put(slopes, grads, dx)
+        def back(dy: Tensor, wanted: bool, grads: Gradients) -> Tensor | None:
+            dx, slopes, none = tape(dy, wanted)
+            grads.put(slopes, dx, [none] * len(dy))
             return dx
 
         return y, after, back
@@ -142,10 +146,11 @@ class Part:
         if self.pointwise:
             return self.module(x.clone() if self.writes else x), {}
         shared = x.stride(0) == 0 and bool(params or buffers)  # something has to differ for vmap
-        of = vmap(self._one, in_dims=(0, 0, None if shared else 0))
+        of = vmap(self.alone, in_dims=(0, 0, None if shared else 0))
         return of(params, buffers, x[0] if shared else x)
 
-    def _one(self, params: Tensors, buffers: Tensors, x: Tensor) -> tuple[Tensor, Tensors]:
+    def alone(self, params: Tensors, buffers: Tensors, x: Tensor) -> tuple[Tensor, Tensors]:
+        """Of one run, x [B, ...]."""
         buffers = {name: b.clone() for name, b in buffers.items()}  # norms write into the ones they are given
         return functional_call(self.module, (params, buffers), (x.clone() if self.writes else x,)), buffers
 
@@ -153,49 +158,20 @@ class Part:
         ys, afters, tapes = [], [], []
         for r in range(len(x)):
             own, held = lane(params, r), lane(buffers, r)
-            y, after, *tape = _taped(self._one, own, held, x[r]) if trained else self._one(own, held, x[r])
+            given = own, held, x[r]
+            y, after, *tape = taped(self.alone, *given, self.frozen) if trained else self.alone(*given)
             ys.append(y)
             afters.append(after)
             tapes += tape
 
-        def back(dy: Tensor, wanted: bool, grads: Tensors) -> Tensor | None:
+        def back(dy: Tensor, wanted: bool, grads: Gradients) -> Tensor | None:
             found = [tape(dy[r], wanted) for r, tape in enumerate(tapes)]
-            dx = _stacked([dx for dx, _ in found]) if wanted else None
-            _put({name: _stacked([slopes[name] for _, slopes in found]) for name in params}, grads, dx)
+            dx = _stacked([dx for dx, _, _ in found]) if wanted else None
+            slopes = {name: _stacked([slopes[name] for _, slopes, _ in found]) for name in params}
+            grads.put(slopes, dx, [none for _, _, none in found])
             return dx
 
         return _stacked(ys), {name: _stacked([after[name] for after in afters]) for name in buffers}, back
-
-
-Tape = Callable[[Tensor, bool], tuple[Any, Tensors]]
-
-
-def _taped(
-    function: Callable[[Tensors, Tensors, Tensor], tuple[Tensor, Tensors]], params: Tensors, buffers: Tensors, x: Tensor
-) -> tuple[Tensor, Tensors, Tape]:
-    """What it gives, and by autograd the way back: dL/dy, and whether dL/dx is wanted -> it, and dL/dp."""
-    leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
-    x = x.detach().requires_grad_(x.is_floating_point())
-    with torch.enable_grad():
-        y, after = function(leaves, buffers, x)
-
-    def tape(dy: Tensor, wanted: bool) -> tuple[Any, Tensors]:
-        slopes = torch.autograd.grad(y, [*leaves.values(), *([x] if wanted else [])], dy)
-        return (slopes[-1] if wanted else None), dict(zip(leaves, slopes, strict=False))
-
-    return y.detach(), {name: b.detach() for name, b in after.items()}, tape
-
-
-def _put(slopes: Tensors, grads: Tensors, dx: Tensor | None) -> None:
-    """Autograd's gradients in place of those in ``grads``; copied if not their own, as they will be written to."""
-    taken = set() if dx is None else {dx.untyped_storage().data_ptr()}
-    for name, slope in slopes.items():
-        place = slope.untyped_storage().data_ptr()  # parts of one tensor may overlap
-        if slope.is_contiguous() and place not in taken:
-            grads[name] = slope
-        else:
-            grads[name].copy_(slope)
-        taken.add(place)
 
 
 def _stacked(each: Sequence[Tensor]) -> Tensor:
@@ -220,10 +196,10 @@ class Chain:
 
     def forward(
         self, params: Tensors, buffers: Tensors, x: Tensor, trained: bool = True
-    ) -> tuple[Tensor, Tensors, Callable[[Tensor, Tensors], None]]:
+    ) -> tuple[Tensor, Tensors, Callable[[Tensor, Gradients], None]]:
         """x [R, B, ...] -> outputs [R, B, ...], the buffers after the pass, and the way back.
 
-        That takes dL/d out, which it may write over, and puts dL/dp of each parameter into a dict of tensors like it.
+        That takes dL/d out, which it may write over, and puts dL/dp of each parameter into the gradients' places.
         A batch that all runs share is one tensor, expanded.
         """
         backs: list[Back] = []
@@ -232,7 +208,7 @@ class Chain:
             buffers = buffers | changed
             backs.append(back)
 
-        def all_the_way(slope: Tensor, grads: Tensors) -> None:
+        def all_the_way(slope: Tensor, grads: Gradients) -> None:
             dy: Any = slope
             while len(backs) > self.first:  # each is let go with what it kept
                 back = backs.pop()
@@ -277,7 +253,7 @@ def _links(net: nn.Sequential) -> Iterator[Link]:
 
 def _link(name: str, module: nn.Module, before: type, kind: type, after: type) -> Link | None:
     """The link of its own that a layer is, if it is one; the kinds of its neighbours decide with its own."""
-    if kind is nn.Linear:
+    if kind is nn.Linear and all(p.requires_grad for p in module.parameters()):
         return Dense(f"{name}.weight", None if module.bias is None else f"{name}.bias")
     if isinstance(module, nn.Flatten) and kind is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1):
         return Flat()
@@ -290,7 +266,7 @@ def _part(layers: OrderedDict[str, nn.Module]) -> Part:
     return Part(nn.Sequential(layers), pointwise=pointwise)
 
 
-def _no_way_back(dy: Tensor, wanted: bool, grads: Tensors) -> Tensor | None:
+def _no_way_back(dy: Tensor, wanted: bool, grads: Gradients) -> Tensor | None:
     raise AssertionError("a pass without training has no way back")
 
 

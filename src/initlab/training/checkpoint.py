@@ -24,9 +24,9 @@ from initlab.errors import Refused, printable
 from initlab.fields import Integer, Number
 from initlab.storage.forms import NAME, Form, conform
 from initlab.storage.received import from_json
-from initlab.training.chain import Tensors
 from initlab.training.curves import Series
 from initlab.training.step import State
+from initlab.training.tape import Tensors
 
 SCHEMA = 2
 SERIES = ("steps", "samples", "times", "values")

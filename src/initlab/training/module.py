@@ -32,13 +32,14 @@ from initlab.schemes.initial import initial
 from initlab.slots import slots
 from initlab.specs import OPTIMIZERS, PER_RUN
 from initlab.streams import permutation
-from initlab.training.chain import Chain, Tensors
+from initlab.training.chain import Chain
 from initlab.training.checkpoint import INTERVALS, Checkpoint
 from initlab.training.curves import Curves
 from initlab.training.nets import DTYPES, base_net, build_net
 from initlab.training.optimizers import Hyper, Optimizer
 from initlab.training.signals import signals
 from initlab.training.step import Program, State, evaluate, refusal, start, step
+from initlab.training.tape import Tensors
 
 CHUNK = 20  # updates in one training_step
 

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from initlab.measuring.kinds import is_activation, slope
-from initlab.training.chain import Tensors, lane
+from initlab.training.chain import lane
 from initlab.training.step import Program, State, loss
+from initlab.training.tape import Tensors
 
 
 def signals(program: Program, before: State, after: State, x: Tensor, y: Tensor) -> Tensors:
@@ -28,7 +29,7 @@ def signals(program: Program, before: State, after: State, x: Tensor, y: Tensor)
     leaves = {name: p.detach().requires_grad_() for name, p in before.params.items()}
     program.net.train()
     out, received = _pass(program, leaves, before.buffers, x)
-    taken = torch.autograd.grad(loss(program.task, out, y).sum(), list(leaves.values()))
+    taken = torch.autograd.grad(loss(program.task, out, y).sum(), list(leaves.values()), materialize_grads=True)
     found = {}
     for (name, p), gradient in zip(before.params.items(), taken, strict=True):
         if p.dim() > 2:  # a weight, with the runs in front

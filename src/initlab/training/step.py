@@ -22,8 +22,9 @@ import torch
 from torch import Tensor, nn
 
 from initlab.errors import Refused
-from initlab.training.chain import Chain, Part, Tensors
+from initlab.training.chain import Chain, Part
 from initlab.training.optimizers import Hyper, Slots, Update
+from initlab.training.tape import Gradients, Tensors, taped
 
 EVALUATION_ROWS = 1024  # rows of a part that pass through the net at once; of sequences, 16 positions count as one
 
@@ -86,7 +87,7 @@ def step(program: Program, state: State, x: Tensor, y: Tensor, spare: Tensors | 
     program.net.train()
     out, buffers, back = program.chain.forward(state.params, state.buffers, x)
     losses, slope = _loss_and_slope(program.task, out, y)
-    grads = {name: torch.empty_like(p) for name, p in state.params.items()} if spare is None else spare
+    grads = Gradients({name: torch.empty_like(p) for name, p in state.params.items()} if spare is None else spare)
     back(slope, grads)
     return _advanced(program, state, grads, buffers, losses)
 
@@ -101,6 +102,16 @@ def refusal(net: nn.Module, x: Tensor) -> str | None:
     except Exception as error:  # vmap raises whatever the operator without a batching rule happens to raise
         return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
     return None
+
+
+def unused(net: nn.Module, x: Tensor) -> list[str]:
+    """The parameters that no gradient reaches on a batch x [B, ...]: they are frozen, or not used."""
+    own = {name: p.detach() for name, p in net.named_parameters()}
+    net.train()
+    part = Part(net)
+    y, _, tape = taped(part.alone, own, dict(net.named_buffers()), x, part.frozen)
+    _, _, none = tape(torch.ones_like(y), False)
+    return [name for name in own if name in none]
 
 
 def loss(task: str, out: Tensor, y: Tensor) -> Tensor:
@@ -176,18 +187,22 @@ def evaluate(program: Program, state: State, x: Tensor, y: Tensor) -> tuple[Tens
     return mean, score / y.numel()
 
 
-def _advanced(program: Program, state: State, grads: Tensors, buffers: Tensors, losses: Tensor) -> tuple[State, Tensor]:
+def _advanced(
+    program: Program, state: State, grads: Gradients, buffers: Tensors, losses: Tensor
+) -> tuple[State, Tensor]:
     t = state.t + 1
     hyper = _scheduled(program, state.t)
-    if hyper.clip is not None:
-        grads = _clipped(grads, hyper.clip)
-    own = {dims: _broadcast(hyper, dims) for dims in {p.dim() for p in grads.values()}}
+    slopes = grads.of if hyper.clip is None else _clipped(grads.of, hyper.clip)
+    own = {dims: _broadcast(hyper, dims) for dims in {p.dim() for p in slopes.values()}}
     params, slots = {}, {}
     for name, p in state.params.items():
         its = own[p.dim()]
         if name in program.rates:
             its = its._replace(lr=its.lr * _along(program.rates[name], p.dim()))
-        params[name], slots[name] = program.update(p, grads[name], state.slots[name], its, t)
+        params[name], slots[name] = program.update(p, slopes[name], state.slots[name], its, t)
+    for name, none in grads.none.items():  # as torch's optimizers pass over it: no decay, no momentum
+        params[name] = _where(~none, params[name], state.params[name])
+        slots[name] = tuple(_where(~none, *pair) for pair in zip(slots[name], state.slots[name], strict=True))
     if losses.device.type == "cpu" and _all_finite(state.alive, losses, params):
         return State(params, buffers, slots, t, state.alive, state.diverged_at, state.diverged_in), losses
     # An infinite gradient makes the new parameter non-finite, so that loss and parameters tell all.

@@ -12,6 +12,7 @@ import logging
 import time
 import traceback
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import lightning as L
@@ -39,7 +40,7 @@ from initlab.training.curves import packed as npz
 from initlab.training.module import StackModule
 from initlab.training.nets import build_net, device_of, out_of_memory
 from initlab.training.resuming import go_on
-from initlab.training.step import refusal
+from initlab.training.step import refusal, unused
 from initlab.training.writer import Outlet
 from initlab.walk import ROWS
 
@@ -58,6 +59,7 @@ def check(plan: Plan) -> None:
 
 
 def _check(plan: Plan) -> None:
+    idle: list[str] = []
     for stack in plan.stacks:
         if stack.config["trainer"]["accelerator"] == "gpu" and not torch.cuda.is_available():
             raise Refused(
@@ -68,6 +70,7 @@ def _check(plan: Plan) -> None:
         net = _built(stack.config, data, where)
         places, x = slots(net), torch.tensor(data.train.x[:ROWS])
         _check_answer(net, where, x[:2], data.outputs)
+        idle += _idle(net, where, x[: stack.config["dataset"]["batch_size"]])
         checked: list[Any] = []
         for run in stack.runs:
             if run.config["init"] in checked:
@@ -79,6 +82,8 @@ def _check(plan: Plan) -> None:
                     f"init.rules[{i}]: matches no weight or bias of arch={run.config['arch']['name']}. Known: {names}."
                 )
             check_net(net, run.config["init"], run.config["act"], x)
+    for line in dict.fromkeys(idle):
+        print(line, flush=True)
 
 
 def _whose(config: Config) -> str:
@@ -101,10 +106,7 @@ def _check_answer(net: nn.Module, where: str, x: Tensor, outputs: int) -> None:
     """Raises Refused for a net that does not give [B, outputs], or [B, T, outputs], or that draws random numbers."""
     x = x.to(next(net.parameters()).dtype) if x.is_floating_point() else x
     wanted = f"a tensor [B, {outputs}]"
-    try:
-        out = net.eval()(x)
-    except Exception as error:  # a net of somebody else's raises what it likes
-        raise Refused(f"{where}: raises on two rows {list(x.shape)} of the data. {error}") from None
+    out = _tried(where, x, lambda: net.eval()(x))
     if not isinstance(out, Tensor):
         raise Refused(f"{where}: gives a {type(out).__name__} and not {wanted}. Return the part that counts.")
     if out.dim() not in (2, 3) or (len(out), out.shape[-1]) != (len(x), outputs):
@@ -114,6 +116,21 @@ def _check_answer(net: nn.Module, where: str, x: Tensor, outputs: int) -> None:
             f"{where}: draws random numbers while it computes, as dropout does, from torch's own generator, so "
             "that a run could not be repeated. Set its probability to 0."
         )
+
+
+def _idle(net: nn.Module, where: str, x: Tensor) -> list[str]:
+    """A line on the parameters that no gradient reaches, if there are any."""
+    x = x.to(next(net.parameters()).dtype) if x.is_floating_point() else x
+    names = _tried(where, x, lambda: unused(net, x))
+    told = f"{where}: no gradient reaches {', '.join(names)}. What is not used, or frozen, stays as it is drawn."
+    return [told] if names else []
+
+
+def _tried(where: str, x: Tensor, call: Callable[[], Any]) -> Any:
+    try:
+        return call()
+    except Exception as error:  # a net of somebody else's raises what it likes
+        raise Refused(f"{where}: raises on {len(x)} rows {list(x.shape)} of the data. {error}") from None
 
 
 def fit(module: StackModule) -> None:

@@ -162,6 +162,31 @@ def test_a_run_that_kills_its_worker_fails_alone(
     assert sorted(stack["width"] for stack in found.description["stacks"]) == stacks
 
 
+RAYS_WORDS = "worker exit detail: ... (1) The process is killed by SIGKILL by OOM killer due to high memory usage."
+
+
+@pytest.mark.parametrize(("kind", "memory"), [("RayError", False), ("OutOfMemoryError", True)])
+def test_a_death_that_ray_cannot_explain_is_no_matter_of_memory(
+    kind: str, memory: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names memory among what may be, also where the worker crashed; its own watch of memory has its own error."""
+    ray = pytest.importorskip("ray", reason="ray is not installed")
+    from initlab.executors.ray import Actors, Remote
+
+    def get(_: Any) -> Any:
+        raise getattr(ray.exceptions, kind)(RAYS_WORDS)
+
+    monkeypatch.setattr(ray, "wait", lambda refs, **_: (refs, []))
+    monkeypatch.setattr(ray, "get", get)
+    actors, remote = Actors.__new__(Actors), Remote(None, "what it says")
+    actors.workers, actors._started, actors._died = 1, [], {}
+    workers = pool.Workers(actors, {})
+    workers._busy[remote] = "item", None
+    workers._ready.add(remote)
+    ((item, outcome),) = workers.ended()
+    assert (item, outcome.how, outcome.memory) == ("item", "died", memory)
+
+
 def test_the_disks_trouble_in_a_worker_is_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(*_: Any) -> Any:
         raise OSError(5, "Input/output error", "/data/train.npz")

@@ -14,6 +14,7 @@ from initlab.config import Config
 from initlab.planning.plan import Run, Stack
 from initlab.storage.journal import part_id
 
+Cause = Literal["memory", "killed", "unknown"]  # why a worker died, as far as its executor can tell
 FIELDS = ("name", "key", "choices", "config", "fingerprint")  # of a run
 
 

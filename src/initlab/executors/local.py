@@ -23,6 +23,7 @@ import torch
 
 import initlab
 from initlab.executors import pipes
+from initlab.executors.items import Cause
 from initlab.executors.layout import Layout
 from initlab.executors.worker import serve
 
@@ -64,13 +65,12 @@ class Processes:
         by_end = {process.connection: process for process in processes}
         return [(by_end[end], _read(end)) for end in connection.wait(list(by_end), WAIT)]  # type: ignore[index]
 
-    def death(self, process: Process) -> tuple[str, bool]:
-        """How it died, and whether the machine may have run out of memory."""
+    def death(self, process: Process) -> tuple[str, Cause]:
         code = _code(process.process)
         self.end(process)
         if code >= 0:
-            return f"exit code {code}", False
-        return f"signal {-code}, {Signals(-code).name}", -code == SIGKILL
+            return f"exit code {code}", "unknown"
+        return f"signal {-code}, {Signals(-code).name}", "killed" if -code == SIGKILL else "unknown"
 
     def end(self, process: Process) -> None:
         if process in self._started:

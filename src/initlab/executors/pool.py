@@ -20,7 +20,7 @@ import torch
 
 from initlab import __version__
 from initlab.errors import Refused
-from initlab.executors.items import Item, Outcome, Rehearse
+from initlab.executors.items import Cause, Item, Outcome, Rehearse
 from initlab.executors.layout import Layout
 from initlab.executors.local import Processes
 from initlab.executors.messages import packed, unpacked
@@ -32,6 +32,7 @@ from initlab.training.train import carried_out
 from initlab.training.writer import Writer
 
 CALLS = ("begin", "write", "show", "save", "commit", "fail", "tick", "say")  # of an Outlet
+MAYBE_MEMORY: tuple[Cause, ...] = ("memory", "killed")  # a kill is how Linux takes memory back
 STARTS = 3  # that fail, one after the other, until no more are tried
 
 
@@ -152,8 +153,8 @@ class Transport(Protocol[L]):
     def receive(self, links: Sequence[L]) -> list[tuple[L, bytes | None]]:
         """Frames that have come within a while; None from a worker that has died."""
 
-    def death(self, link: L) -> tuple[str, bool]:
-        """How it died, in words, and whether the machine may have run out of memory."""
+    def death(self, link: L) -> tuple[str, Cause]:
+        """How it died, in words, and why."""
 
     def end(self, link: L) -> None: ...
 
@@ -196,11 +197,11 @@ class Workers(Generic[L]):
             if frame is not None:
                 yield from self._told(link, *unpacked(frame))
                 continue
-            how, memory = self.transport.death(link)
+            how, cause = self.transport.death(link)
             if link not in self._busy:
                 self._idle.remove(link)
             elif link in self._ready:
-                yield self._busy.pop(link)[0], Outcome("died", how, memory)
+                yield self._busy.pop(link)[0], Outcome("died", how, memory=cause in MAYBE_MEMORY)
             else:  # no fault of the item
                 self._unready += 1
                 if self._unready == STARTS:

@@ -15,8 +15,9 @@ from queue import Empty, Queue, SimpleQueue
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import OutOfMemoryError, RayError
 
+from initlab.executors.items import Cause
 from initlab.executors.pipes import STOP
 from initlab.executors.worker import serve
 from initlab.training import interrupts
@@ -97,7 +98,7 @@ class Actors:
         wants: dict[str, Any] = {"num_gpus": 1} if kind == "GPU" else {"num_cpus": 1}
         self._remote = ray.remote(concurrency_groups={"in": 1, "out": 1}, **wants)(Actor)
         self._started: list[Remote] = []
-        self._died: dict[Remote, str] = {}
+        self._died: dict[Remote, tuple[str, Cause]] = {}
 
     def start(self) -> Remote:
         actor = self._remote.remote()
@@ -114,17 +115,19 @@ class Actors:
                 frames = ray.get(remote.saying)
             except RayError as error:
                 lines = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip().splitlines()
-                self._died[remote] = " ... ".join(dict.fromkeys([lines[0].strip(), lines[-1].strip()]))
+                how = " ... ".join(dict.fromkeys([lines[0].strip(), lines[-1].strip()]))
+                self._died[remote] = how, "memory" if isinstance(error, OutOfMemoryError) else "unknown"
                 heard.append((remote, None))
             else:
                 remote.saying = remote.actor.said.remote()
                 heard += [(remote, frame) for frame in frames]
         return heard
 
-    def death(self, remote: Remote) -> tuple[str, bool]:
-        how = self._died.pop(remote, "")
+    def death(self, remote: Remote) -> tuple[str, Cause]:
+        """Ray's own watch of memory has an error of its own; any other death it explains with all that may be."""
+        how, cause = self._died.pop(remote, ("", "unknown"))
         self.end(remote)
-        return f"its actor died: {how[:300]}", "memory" in how.lower()
+        return f"its actor died: {how[:300]}", cause
 
     def end(self, remote: Remote) -> None:
         if remote in self._started:

@@ -22,6 +22,7 @@ from submitit.core.utils import FailedJobError, FailedSubmissionError
 
 from initlab.errors import Refused
 from initlab.executors import spool
+from initlab.executors.items import Cause
 from initlab.executors.pipes import STOP, Gone
 from initlab.executors.worker import serve
 
@@ -104,10 +105,10 @@ class Jobs:
             gone += [one for one in queued if one not in gone and one.state not in GOING]
         return [(one, None) for one in gone if not one.mailbox.waiting]
 
-    def death(self, one: Queued) -> tuple[str, bool]:
+    def death(self, one: Queued) -> tuple[str, Cause]:
         state = one.state
         self.end(one)
-        return f"its job {one.job.job_id} is {state}", "MEMORY" in state
+        return f"its job {one.job.job_id} is {state}", "memory" if "MEMORY" in state else "unknown"
 
     def end(self, one: Queued) -> None:
         if one in self._started:

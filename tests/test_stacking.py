@@ -14,12 +14,14 @@ from faults import Killed, assert_equal, made, opened, train
 from initlab.config import Config
 from initlab.datasets import Data
 from initlab.errors import Refused
+from initlab.executors import layout as layout_module
 from initlab.executors.items import Rehearse
 from initlab.executors.layout import Layout
 from initlab.executors.pool import Here, pool
-from initlab.training import rehearsal, stacking
+from initlab.training import rehearsal, stacking, sweep
 from initlab.training import train as training
 from initlab.training.module import StackModule
+from initlab.views.progress import counted
 
 OPEN = ["sweep.stack_width=auto", "trainer.max_steps=10"]
 SIX = ["seed=range(6)", "act=relu,tanh", *OPEN]
@@ -55,6 +57,57 @@ def test_the_width_that_costs_least_is_taken_and_noted(tmp_path: Path, costs: li
         assert note["update"] == {"1": 1.0, "2": 0.75, "4": 0.55, "6": 1.0}
     assert held["device"]["threads"] == held["widths"][0]["threads"]
     assert torch.get_num_threads() == before
+
+
+class Timing(Here):
+    """The workers that time, all in this process."""
+
+    def __init__(self, layout: Layout, *_: Any) -> None:
+        super().__init__(torch.get_num_threads())
+        self.count = layout.workers
+
+
+@pytest.mark.parametrize(
+    ("workers", "threads", "cores", "told"),
+    [
+        ("auto", 1, 2, "4 stacks of 3 runs; 2 workers of 1 thread"),  # OMP_NUM_THREADS=1 takes no core away
+        ("auto", 2, 2, "4 stacks of 3 runs; 1 worker of 2 threads"),
+        ("auto", 2, 8, "4 stacks of 3 runs; 4 workers of 2 threads"),
+        ("auto", 8, 8, "4 stacks of 3 runs; 1 worker of 8 threads"),
+        ("2", 2, 2, "4 stacks of 3 runs; 2 workers of 1 thread"),  # as told, and no more threads than cores
+        ("9", 2, 2, "6 stacks of 2 runs; 6 workers of 1 thread"),
+        ("1", 2, 2, "4 stacks of 3 runs; 1 worker of 2 threads"),
+    ],
+)
+def test_the_workers_that_are_told_of_are_those_that_train(
+    workers: str, threads: int, cores: int, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """Threads help more than workers do here, wherever there may be several."""
+
+    def update(configs: Sequence[Config], data: Data) -> tuple[int, float]:
+        return 60, COSTS[len(configs)] / torch.get_num_threads() ** 2
+
+    def trained(layout: Layout, store: Any) -> Any:
+        used.append(layout)
+        raise Killed
+
+    used: list[Layout] = []
+    at = [threads]
+    monkeypatch.setattr(rehearsal, "_update", update)
+    monkeypatch.setattr(stacking, "SHARE", 100.0)
+    monkeypatch.setattr(stacking, "pool", Timing)
+    monkeypatch.setattr(sweep, "pool", trained)
+    monkeypatch.setattr(Here, "was_threaded", False)
+    for module in (layout_module, stacking):
+        monkeypatch.setattr(module, "cores", lambda: cores)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: at[-1])
+    monkeypatch.setattr(torch, "set_num_threads", at.append)
+    with pytest.raises(Killed):
+        train(made(tmp_path, *SIX, f"sweep.workers={workers}"))
+    (layout,) = used
+    words = f"{counted(layout.workers, 'worker')} of {counted(layout.threads, 'thread')}"
+    assert capsys.readouterr().out == f"as measured: {told}\n" and told.endswith(words)
+    assert {note["workers"] for note in said(tmp_path)["widths"]} == {layout.workers}
 
 
 def test_who_goes_on_and_who_grows_keep_the_stacks(

@@ -11,12 +11,14 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
+from operator import itemgetter
 from typing import Any
 
 import torch
 
 from initlab.executors.items import Outcome, Rehearse
-from initlab.executors.layout import Layout, arranged
+from initlab.executors.layout import Layout, arranged, cores
 from initlab.executors.pool import Pool, pool
 from initlab.executors.widths import Group, Split, best
 from initlab.planning.plan import Stack, cut, even
@@ -41,14 +43,22 @@ def settle(store: Store, say: Callable[[str], None], elsewhere: Pool | None = No
     lone = [Stack((run,)) for stack in stacks for run in stack.runs]
     layout = arranged(store.plan.options, lone, len(lone), held)
     with nullcontext(elsewhere) if elsewhere else pool(layout, store, held or torch.get_num_threads()) as workers:
-        (first, *others) = sorted(_layouts(layout, workers.count, held), key=lambda pair: pair[1])
+        (first, *others) = sorted(_pairs(store, lone, replace(layout, workers=workers.count), held), key=itemgetter(1))
         copies = 1 if elsewhere else max(1, first[0] // len(stacks))  # none of this machine's is idle meanwhile
         timed = {first: _timed(workers, stacks, first, copies)}
         for pair in others:
             timed[pair] = _timed(workers, stacks, pair, max(1, pair[0] // len(stacks)), timed[first])
     known = [stack for stack in stacks if all(found.get(stack.id, {}).get("seconds") for found in timed.values())]
     split = best({pair: [_group(stack, found) for stack in known] for pair, found in timed.items()})
-    _note(store, stacks, dict(zip((stack.id for stack in known), split.sizes, strict=True)), split, timed, say)
+    sizes = dict(zip((stack.id for stack in known), split.sizes, strict=True))
+    _cut(store, stacks, sizes, split, timed, say, elsewhere)
+
+
+def layout_of(store: Store, stacks: Sequence[Stack] | None = None, held: int | None = None) -> Layout:
+    """How many workers train the plan's stacks, or those that take their place on the ``held`` threads."""
+    stacks = stacks or store.plan.stacks
+    pending = sum(len(store.pending(s)) if s.open else bool(store.pending(s)) for s in stacks)
+    return arranged(store.plan.options, stacks, pending, held or threads(store))
 
 
 def threads(store: Store) -> int | None:
@@ -59,12 +69,14 @@ def threads(store: Store) -> int | None:
     return found
 
 
-def _layouts(layout: Layout, count: int, held: int | None) -> set[tuple[int, int]]:
-    """Workers and threads of each that are worth a try."""
-    given = (count, layout.threads)
+def _pairs(store: Store, lone: Sequence[Stack], layout: Layout, held: int | None) -> set[tuple[int, int]]:
+    """Workers and threads of each that are worth a try: of some threads as many as would train on them."""
+    given = (layout.workers, layout.threads)
     if held or layout.executor != "local" or layout.gpus:
         return {given}
-    return {given, (1, torch.get_num_threads())} | ({(1, 1)} if layout.here else set())
+    others = {torch.get_num_threads()} | ({1} if layout.here else set())
+    pairs = {(arranged(store.plan.options, lone, len(lone), threads).workers, threads) for threads in others}
+    return {given} | {(workers, threads) for workers, threads in pairs if workers * threads <= cores()}
 
 
 def _timed(
@@ -108,25 +120,32 @@ def _group(stack: Stack, found: Found) -> Group:
     return Group(len(stack.runs), found[stack.id]["steps"], found[stack.id]["seconds"])
 
 
-def _note(
+def _cut(
     store: Store,
     stacks: Sequence[Stack],
     sizes: Mapping[str, Sequence[int]],
     split: Split,
     timed: Mapping[tuple[int, int], Found],
     say: Callable[[str], None],
+    elsewhere: Pool | None,
 ) -> None:
-    """sweep.json says what was chosen, and why."""
-    parts, notes, told = {}, [], Counter[int]()
+    """Sizes in place of the open stacks; sweep.json says what was chosen, and why, and which workers will train."""
+    parts = {}
     for stack in stacks:
         large = any(found.get(stack.id, {}).get("why") == LARGE for found in timed.values())
-        chosen = sizes.get(stack.id) or even(len(stack.runs), 1 if large else UNTIMED)
-        parts[stack.id] = cut(stack.runs, chosen)
+        parts[stack.id] = cut(stack.runs, sizes.get(stack.id) or even(len(stack.runs), 1 if large else UNTIMED))
+    trained = [part for stack in store.plan.stacks for part in parts.get(stack.id, (stack,))]
+    workers = layout_of(store, trained, split.threads).workers
+    if elsewhere:  # these are there already
+        workers = min(elsewhere.count, sum(bool(store.pending(stack)) for stack in trained))
+    notes, told = [], Counter[int]()
+    for stack in stacks:
         found = timed[split.workers, split.threads].get(stack.id, {"seconds": {}, "why": "it could not be timed"})
-        note = {"runs": len(stack.runs), "width": max(chosen), "workers": split.workers, "threads": split.threads}
+        width = max(len(part.runs) for part in parts[stack.id])
+        note = {"runs": len(stack.runs), "width": width, "workers": workers, "threads": split.threads}
         each = {str(width): spent / width for width, spent in found["seconds"].items()}
         notes.append(note | {"update": each, "why": found["why"]})
-        told[max(chosen)] += len(chosen)
+        told[width] += len(parts[stack.id])
     store.restack(parts, split.threads, notes)
     words = ", ".join(f"{counted(count, 'stack')} of {counted(width, 'run')}" for width, count in sorted(told.items()))
-    say(f"as measured: {words}; {counted(split.workers, 'worker')} of {counted(split.threads, 'thread')}")
+    say(f"as measured: {words}; {counted(workers, 'worker')} of {counted(split.threads, 'thread')}")

@@ -18,12 +18,11 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 from initlab.executors.items import Item, Outcome
-from initlab.executors.layout import Layout, arranged
 from initlab.executors.pool import Pool, pool
 from initlab.planning.plan import Run, Stack
 from initlab.storage.store import Store, write_table
 from initlab.training import interrupts
-from initlab.training.stacking import settle, threads
+from initlab.training.stacking import layout_of, settle
 from initlab.training.train import quiet
 from initlab.training.writer import Writer
 from initlab.views import hparams
@@ -44,20 +43,15 @@ def run(store: Store) -> Counter[str]:
             settle(store, print)
             _train(store)
         else:  # its workers may take long to come: those that time a few updates are those that train
-            with pool(_layout(store), store) as workers:
+            with pool(layout_of(store), store) as workers:
                 settle(store, print, workers)
                 _train(store, workers)
     return Counter(store.done[run.key]["status"] for run in store.plan.runs)
 
 
-def _layout(store: Store) -> Layout:
-    pending = sum(len(store.pending(s)) if s.open else bool(store.pending(s)) for s in store.plan.stacks)
-    return arranged(store.plan.options, store.plan.stacks, pending, threads(store))
-
-
 def _train(store: Store, elsewhere: Pool | None = None) -> None:
     if any(store.pending(stack) for stack in store.plan.stacks):
-        mine = nullcontext(elsewhere) if elsewhere else pool(_layout(store), store)
+        mine = nullcontext(elsewhere) if elsewhere else pool(layout_of(store), store)
         with watch(store.plan, store.done) as progress, mine as workers:
             _Sweep(store, progress, workers).run()
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from conftest import small
-from faults import made, numbers, opened, train
+from faults import Killed, assert_equal, made, numbers, opened, train
 from initlab.command import _exit_code
 from initlab.config import Config
 from initlab.datasets import load
@@ -203,3 +203,33 @@ def test_a_half_that_does_not_fit_leaves_the_other_half_alone(tmp_path: Path, mo
     planned = made(tmp_path / "s", "seed=range(4)", "trainer.max_steps=5")
     assert train(planned) == {"done": 4}
     assert sorted(trained) == sorted(run.key for run in planned.runs)
+
+
+def test_a_stack_is_split_once_nothing_of_it_trains_in_the_old_width(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A stack of 4 raises and its first half does not fit: stopped in its other half, the sweep goes on there."""
+    whole, stopping = module.step, [False]
+
+    def step(program: Any, state: Any, x: Any, y: Any, spare: Any) -> Any:
+        alive = state.alive.tolist()
+        if sum(alive) == 4:
+            raise RuntimeError("one of them")
+        if alive == [True, True, False, False]:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        if stopping[0] and state.t == 3:
+            raise Killed
+        return whole(program, state, x, y, spare)
+
+    monkeypatch.setattr(module, "step", step)
+    words = ["seed=range(4)", "trainer.max_steps=5"]
+    assert train(made(tmp_path / "whole", *words)) == {"done": 4}
+    stopping[0] = True
+    with pytest.raises(Killed):
+        train(made(tmp_path / "s", *words))
+    assert [stack["width"] for stack in read(tmp_path / "s").description["stacks"]] == [4]
+    stopping[0] = False
+    assert train(made(tmp_path / "s", *words)) == {"done": 4}
+    assert "passed over" not in capsys.readouterr().out
+    assert [stack["width"] for stack in read(tmp_path / "s").description["stacks"]] == [2, 2]
+    assert_equal(tmp_path / "s", tmp_path / "whole")

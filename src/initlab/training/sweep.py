@@ -5,7 +5,8 @@
 
 Where a stack raises and it cannot be told for which run, one half of its runs is tried with the lanes of the other
 masked, and so on, until the run that raises is alone: it is failed, and the others are exactly what they are without
-it, as the width stays. Only where memory runs out a stack is split, and sweep.json says so from then on. An item of
+it, as the width stays. Only where memory runs out a stack is split, and sweep.json says so from then on: once nothing
+else of it is to be trained in the old width, as what is stopped before that goes on by what sweep.json says. An item of
 which its worker dies is tried again, from its last checkpoint, and counts as one that raises if that goes on.
 """
 
@@ -61,7 +62,8 @@ class _Sweep:
 
     def __init__(self, store: Store, progress: Progress, workers: Pool) -> None:
         self.store, self.progress, self.workers = store, progress, workers
-        self.out = 0  # items that are carried out
+        self.out: list[Item] = []  # that are carried out
+        self.large: list[Item] = []  # that ran out of memory, while others of their stack are still to end
         self.items: deque[Item] = deque()
         for stack in store.plan.stacks:
             if pending := store.pending(stack):
@@ -79,9 +81,10 @@ class _Sweep:
             if not self.items:
                 self.workers.dismiss()
             for item, outcome in self.workers.ended():
-                self.out -= 1
+                self.out.remove(item)
                 self.progress.leave(item.part)
                 self._answer(item, outcome)
+            self._split()
             self._views(time.monotonic() >= self.due)
         interrupts.poll()
         self._views(True)
@@ -93,9 +96,9 @@ class _Sweep:
     def _give(self) -> None:
         while self.items and self.workers.free:
             item = self.items.popleft()
-            self.out += 1
             self.progress.begin(item.part, item.runs)
             item = replace(item, checkpoints=tuple(self.store.checkpoints(item.part)))
+            self.out.append(item)
             self.workers.give(item, Writer(self.store, self.progress, item))
 
     def _answer(self, item: Item, outcome: Outcome) -> None:
@@ -119,17 +122,28 @@ class _Sweep:
         """Halves in place of an item that raised; a run that is alone has failed."""
         stack, deaths = item.stack, max(0, item.deaths - 1)  # what an item did its half may do once less
         if raised.memory and len(stack.runs) > 1:
-            self.progress.say(f"  a stack of {len(stack.runs)} does not fit into memory; trying its halves")
-            halves = self.store.split(stack)  # of the runs that are left here: others may be in an item of their own
-            parts = [(half, [run for run in left if run in half.runs]) for half in halves]
+            self.large.append(self._item(stack, left, deaths))
         elif len(left) == 1:
             Writer(self.store, self.progress, item).fail(left[0].key, raised.trace)
-            return
         else:
             self.progress.say(f"  a stack of {len(left)} raised; trying its halves")
             middle = len(left) // 2
-            parts = [(stack, left[:middle]), (stack, left[middle:])]
-        self.items.extendleft(self._item(of, runs, deaths) for of, runs in reversed(parts) if runs)
+            self.items.extendleft(self._item(stack, half, deaths) for half in (left[middle:], left[:middle]))
+
+    def _split(self) -> None:
+        """Stacks that are too large are two from now on, for what of them ran out of memory."""
+        waiting, self.large = self.large, []
+        halves: dict[str, tuple[Stack, Stack]] = {}
+        for item in waiting:
+            stack = item.stack
+            if any(other.stack.id == stack.id for other in (*self.items, *self.out)):
+                self.large.append(item)
+                continue
+            if stack.id not in halves:
+                self.progress.say(f"  a stack of {len(stack.runs)} does not fit into memory; trying its halves")
+                halves[stack.id] = self.store.split(stack)
+            parts = [(half, [run for run in item.runs if run in half.runs]) for half in halves[stack.id]]
+            self.items.extendleft(self._item(of, runs, item.deaths) for of, runs in reversed(parts) if runs)
 
     def _views(self, now: bool) -> None:
         """The table and TensorBoard's of the hyper-parameters, made from all records, so now and then."""

@@ -243,7 +243,6 @@ ALLOWED = {
         "storage.record",
         "measuring.probes",
         "measuring.coordinates",
-        "replay",
     }
     - {"schemes.inits", "archs", "schemes.mup"},
     "scipy": {

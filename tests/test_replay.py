@@ -13,10 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from initlab.command import main
+from initlab.executors import layout
 from initlab.storage import received, record
 from initlab.storage.folder import read
+from initlab.training import module
 
 ROOT = Path(__file__).resolve().parent.parent
 WORDS = ["-m", "init=xavier,kaiming", "seed=0,1", "dataset=npz", "optimizer=adam", "optimizer.lr=0.01"]
@@ -91,6 +94,28 @@ def test_another_rate_is_seen_at_the_first_step_after_it(again: Callable[..., tu
     edited(tmp_path / "received/runs/init=xavier,seed=0/config.yaml", "lr: 0.01", "lr: 0.02")
     code, said = again()
     assert code == 3 and "init=xavier,seed=0: different: train/loss at step 2: " in said
+
+
+def test_threads_are_as_many_as_then_where_there_are_cores(
+    again: Callable[..., tuple[int, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the default of this process is, which OMP_NUM_THREADS sets."""
+    path, whole, used = tmp_path / "received" / "sweep.json", module.step, []
+
+    def step(*state: Any) -> Any:
+        used.append(torch.get_num_threads())
+        return whole(*state)
+
+    monkeypatch.setattr(module, "step", step)
+    monkeypatch.setattr(layout, "cores", lambda: 2)
+    before = torch.get_num_threads()
+    for then, now in ((2, 2), (3, 2)):
+        described = json.loads(path.read_text())
+        described["device"]["threads"] = then
+        path.write_text(json.dumps(described))
+        code, said = again("runs/init=xavier,seed=0")
+        assert code == 0 and set(used) == {now} and torch.get_num_threads() == before
+        assert (f"threads {then} -> {now}" in said) == (then != now)
 
 
 def test_another_value_of_a_curve_is_named(again: Callable[..., tuple[int, str]], tmp_path: Path) -> None:

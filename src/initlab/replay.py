@@ -26,6 +26,7 @@ from initlab.planning.plan import Axis, Plan, Run, Stack, safe
 from initlab.specs import DATASETS, SWEEP
 from initlab.storage.commands import changes as _changes
 from initlab.storage.commands import commands, numbers
+from initlab.storage.description import as_begun
 from initlab.storage.folder import Sweep, read
 from initlab.storage.journal import Record
 
@@ -95,15 +96,16 @@ def _typed(recorded: Config, name: str, places: Mapping[str, str], plugins: Mapp
 
 
 def trained(plan: Plan, describe: Callable[[], Mapping[str, Any]], threads: int | None = None) -> Sweep:
-    """The plan's runs trained by the command's own path, on as many threads as then where the machine has them."""
-    import torch
-
+    """The plan's runs trained by the command's own path, on as many ``threads`` as then, if there are as many cores."""
+    from initlab.executors.layout import cores
     from initlab.storage.store import Store
     from initlab.training import sweep
 
-    if threads:
-        torch.set_num_threads(min(threads, torch.get_num_threads()))
-    with Store.open(plan, describe) as store:
+    def as_then() -> Mapping[str, Any]:
+        machine = describe()
+        return as_begun(machine, {"device": {"threads": min(threads, cores())}}) if threads else machine
+
+    with Store.open(plan, as_then) as store:
         sweep.run(store)
     return read(plan.folder)
 

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tensorboard.compat.proto.event_pb2 import Event
 
 from initlab.planning import plan
@@ -20,7 +23,7 @@ from initlab.planning.plan import Plan
 from initlab.storage import events
 from initlab.storage.folder import read
 from initlab.storage.store import Store
-from initlab.training import sweep
+from initlab.training import module, sweep
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ["dataset=gaussian", "dataset.samples=200", "dataset.features=4", "dataset.batch_size=32", "arch.width=8"]
@@ -51,6 +54,22 @@ def opened(planned: Plan) -> Store:
 def train(planned: Plan) -> dict[str, int]:
     with opened(planned) as store:
         return dict(sweep.run(store))
+
+
+@contextmanager
+def updates(most: int | None = None) -> Iterator[list[int]]:
+    """The steps that are made in here, by number; after so many of them the process ends."""
+    whole, steps = module.step, []
+
+    def step(program: Any, state: Any, *batch: Any) -> Any:
+        if len(steps) == most:
+            raise Killed
+        steps.append(state.t + 1)
+        return whole(program, state, *batch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "step", step)
+        yield steps
 
 
 def numbers(folder: Path) -> dict[str, dict[str, Any]]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from faults import Killed, assert_equal, made, train
+from faults import Killed, assert_equal, made, train, updates
 from hostile import WRONG, rehashed
 from initlab.datasets import load as load_data
 from initlab.errors import Refused
@@ -31,34 +30,10 @@ Tensors = dict[str, torch.Tensor]
 
 def stopped(folder: Path, *words: str, after: int = 9) -> Path:
     """The folder of a sweep that was killed after so many updates of its first stack."""
-    whole, made_ = module.step, []
-
-    def step(program, state, x, y, spare):  # type: ignore[no-untyped-def]
-        if len(made_) == after:
-            raise Killed
-        made_.append(state.t)
-        return whole(program, state, x, y, spare)
-
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, updates(after), pytest.raises(Killed):
         patch.setattr(module, "CHUNK", 3)
-        patch.setattr(module, "step", step)
-        with pytest.raises(Killed):
-            train(made(folder, *words))
+        train(made(folder, *words))
     return folder
-
-
-@contextmanager
-def counted() -> Iterator[list[int]]:
-    """The steps that are made in here."""
-    whole, steps = module.step, []
-
-    def step(program, state, x, y, spare):  # type: ignore[no-untyped-def]
-        steps.append(state.t + 1)
-        return whole(program, state, x, y, spare)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "step", step)
-        yield steps
 
 
 def layout_of(stack: Stack) -> Layout:
@@ -197,7 +172,7 @@ def test_a_forged_checkpoint_is_passed_over(tmp_path: Path, capsys: pytest.Captu
             tensors = load(file.read_bytes())
             rehashed(folder, file, save(put("params fc1.weight", float("inf"), 0, 0, 0)(tensors)))
         capsys.readouterr()
-        with counted() as steps:
+        with updates() as steps:
             assert train(made(folder)) == {"done": 4}
         said = capsys.readouterr().out
         assert said.count("  a checkpoint is passed over: a run that trains has a weight that is not finite.") == forged

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from faults import Killed, made
+from faults import Killed, made, updates
 from initlab.errors import Refused
 from initlab.replay import changes, threads
 from initlab.reporting.provenance import section
 from initlab.storage.commands import numbers, shares
 from initlab.storage.folder import read
 from initlab.storage.store import Store
-from initlab.training import module, sweep
+from initlab.training import sweep
 from initlab.views.status import status, words
 
 OLD: dict[str, Any] = {
@@ -35,29 +35,19 @@ A, B = "commit aaaaaaaaaaaa, torch 2.12.0", "commit bbbbbbbbbbbb with changes (1
 WORDS = ["init=xavier,kaiming", "act=relu,tanh,silu", "trainer.max_steps=10"]
 
 
-def trained(folder: Path, machine: dict[str, Any], updates: int = -1) -> None:
+def trained(folder: Path, machine: dict[str, Any], most: int | None = None) -> None:
     """Under this code, on this machine; killed after so many updates."""
-    whole, steps = module.step, []
-
-    def step(program, state, x, y, spare):  # type: ignore[no-untyped-def]
-        if len(steps) == updates:
-            raise Killed
-        steps.append(state.t)
-        return whole(program, state, x, y, spare)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "step", step)
-        with Store.open(made(folder, *WORDS), lambda: machine) as store:
-            sweep.run(store)
+    with updates(most), Store.open(made(folder, *WORDS), lambda: machine) as store:
+        sweep.run(store)
 
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The first stack and five updates of the second one under the old code, twice; the rest under the new."""
     folder = tmp_path_factory.mktemp("commands") / "s"
-    for machine, updates in ((OLD, 3), (OLD, 15)):
+    for machine, most in ((OLD, 3), (OLD, 15)):
         with pytest.raises(Killed):
-            trained(folder, machine, updates)
+            trained(folder, machine, most)
     trained(folder, NEW)
     return folder
 

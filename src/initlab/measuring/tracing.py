@@ -58,7 +58,21 @@ def trace(
     activation = ACTS.typed({"name": act} if isinstance(act, str) else act)
     ops = list(_ops(model, data, activation, _Laws(model, option, activation, data)))
     cosine = mean_cosine(cosines(data[:CORRELATED]))
-    return theory.trace(ops, float(data.double().square().mean()), cosine, _between(model, data))
+    return theory.trace(ops, float(data.double().square().mean()), cosine, _between(model, data), _spread(data))
+
+
+def _spread(data: Tensor) -> float:
+    """The standard deviation of x x' / n over pairs of rows [N, n], each less the rows' mean; 0 where they are no rows.
+
+    A unit's variance over a batch is w' C w, which differs from unit to unit the more, the fewer directions C has.
+    """
+    if data.dim() != 2 or not data.is_floating_point() or len(data) < 3:
+        return 0.0
+    rows = data[:CORRELATED].double()
+    rows = rows - rows.mean(0)
+    products = rows @ rows.mT / rows.shape[1]
+    others = products.square().sum() - products.diagonal().square().sum()
+    return math.sqrt(float(others) / (len(rows) * (len(rows) - 1)))
 
 
 def _between(model: nn.Module, data: Tensor) -> float:

@@ -60,5 +60,13 @@ def apart(act: Act, q: float, distance: float) -> float:
     return float(_DENSITY @ squares @ _DENSITY) / 2
 
 
+def alike(act: Act, q: float, distance: float) -> float:
+    """E phi'(u) phi'(v) for such u, v: by how much E phi(u) phi(v) follows E u v."""
+    phi = activation(act)
+    middle = math.sqrt(max(q - distance / 2, 0.0)) * _GRID[:, None]
+    half = math.sqrt(distance / 2) * _GRID[None, :]
+    return float(_DENSITY @ (phi.df(middle + half) * phi.df(middle - half)) @ _DENSITY)
+
+
 _GRID = np.linspace(-8, 8, 161)
 _DENSITY = np.exp(-(_GRID**2) / 2) / np.exp(-(_GRID**2) / 2).sum()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from initlab.theory.attention import sharing
-from initlab.theory.moments import apart, mean, second_moment, slope_moment
+from initlab.theory.moments import alike, apart, mean, second_moment, slope_moment
 
 
 class Stop(Exception):
@@ -128,7 +128,8 @@ Op: TypeAlias = Dense | Norm | Act | Scale | Drop | Shift | Constant | From | Ad
 class Signal:
     """E x^2 and E x over units. ``apart`` is E (x - x')^2 / 2 for two inputs, so that their correlation is
     1 - apart / square (NaN: not known), ``between`` the same for two positions of one (NaN: not known, or none);
-    ``normal``: N(0, square), made by the weights of the ops ``sources``."""
+    ``normal``: N(0, square), made by the weights of the ops ``sources``. ``spread`` is how far E x x' differs from one
+    pair of inputs to another: its standard deviation, so that (apart / spread)^2 counts the directions of a batch."""
 
     square: float
     apart: float
@@ -136,6 +137,7 @@ class Signal:
     mean: float = 0.0
     normal: bool = False
     sources: frozenset[int] = frozenset()
+    spread: float = 0.0
 
     @property
     def correlation(self) -> float:
@@ -144,7 +146,8 @@ class Signal:
     def times(self, factor: float) -> Signal:
         """Multiplied by a number of this square."""
         square, apart, between = factor * self.square, factor * self.apart, factor * self.between
-        return replace(self, square=square, apart=apart, between=between, mean=math.sqrt(factor) * self.mean)
+        mean, spread = math.sqrt(factor) * self.mean, factor * self.spread
+        return replace(self, square=square, apart=apart, between=between, mean=mean, spread=spread)
 
 
 def after(op: Op, x: Signal, index: int, earlier: Sequence[Signal]) -> Signal:
@@ -154,7 +157,8 @@ def after(op: Op, x: Signal, index: int, earlier: Sequence[Signal]) -> Signal:
             factor = op.fan_in * op.weight_variance
             between = math.nan if op.mixes else factor * x.between
             square = factor * x.square + op.bias_variance
-            return Signal(square, factor * x.apart, between, normal=True, sources=frozenset([index]))
+            spread = 0.0 if op.mixes else factor * x.spread
+            return Signal(square, factor * x.apart, between, normal=True, sources=frozenset([index]), spread=spread)
         case Act():
             return _activated(op.option, x)
         case Norm():
@@ -187,7 +191,7 @@ def back(op: Op, x: Signal) -> float:
         case Act():
             return slope_moment(op.option, x.square)
         case Norm():
-            return 1 / (x.apart if op.batch else x.square - x.mean**2)
+            return (1 + 2 * (x.spread / x.apart) ** 2) / x.apart if op.batch else 1 / (x.square - x.mean**2)
         case Scale(factor):
             return factor**2
         case Drop(p):
@@ -206,7 +210,8 @@ def _activated(act: Mapping[str, Any], x: Signal) -> Signal:
         distance if math.isnan(distance) else apart(act, x.square, min(max(distance, 0.0), 2 * x.square))
         for distance in (x.apart, x.between)
     )
-    return Signal(second_moment(act, x.square), inputs, positions, mean(act, x.square))
+    spread = x.spread * alike(act, x.square, min(max(x.apart, 0.0), 2 * x.square)) if x.spread else 0.0
+    return Signal(second_moment(act, x.square), inputs, positions, mean(act, x.square), spread=spread)
 
 
 def _normed(x: Signal, batch: bool) -> Signal:
@@ -228,7 +233,8 @@ def _sum(x: Signal, y: Signal) -> Signal:
     if not ((x.normal or y.normal) and x.sources.isdisjoint(y.sources)):
         raise Stop("a sum of signals that are not independent")
     square, apart, between = x.square + y.square, x.apart + y.apart, x.between + y.between
-    return Signal(square, apart, between, x.mean + y.mean, x.normal and y.normal, x.sources | y.sources)
+    normal, sources = x.normal and y.normal, x.sources | y.sources
+    return Signal(square, apart, between, x.mean + y.mean, normal, sources, x.spread + y.spread)
 
 
 def _beside_a_token(x: Signal, op: Token) -> Signal:

@@ -64,17 +64,20 @@ class Trace:
     stopped: str | None = None
 
 
-def trace(ops: Sequence[Op], square: float, correlation: float = 0.0, between: float = math.nan) -> Trace:
+def trace(
+    ops: Sequence[Op], square: float, correlation: float = 0.0, between: float = math.nan, spread: float = 0.0
+) -> Trace:
     """The expectations for ops whose input has this mean square, and two inputs this correlation.
 
-    ``between`` is half the mean squared difference of an input at two of its positions, for attention.
+    ``between`` is half the mean squared difference of an input at two of its positions, for attention; ``spread`` the
+    standard deviation of the mean product of two inputs over their pairs, for batch norms.
 
     Where theory cannot follow an op, the layers up to there are given, without gradients, and ``stopped`` says why.
     Raises Refused if there is no weight, or an activation has no formula.
     """
     if not any(isinstance(op, Dense | Beyond) for op in ops):
         raise Refused("trace: the net has no weight to follow a signal through.")
-    signals, stopped = _forward(ops, Signal(square, (1 - correlation) * square, between))
+    signals, stopped = _forward(ops, Signal(square, (1 - correlation) * square, between, spread=spread))
     layers = _layers(ops, signals)
     if stopped is None:
         try:

@@ -3,6 +3,7 @@
 
     commands    what trains nothing: refusals, plans, events, checkpoints, reports
     sweeps      256 runs, in turn with a yardstick: a Hydra program of yours (see benches/sweeps.py)
+    writing     how much of a sweep's time goes to its folder
     floor       the training of MLP 4x128 against its matrix products alone
     conv        16 conv nets, against one by one in two processes
     large       one net of 10 million parameters, against plain Lightning
@@ -26,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the command has it
 
-from scripts.benches import commands, floor, growth, nets, sweeps  # noqa: E402
+from scripts.benches import commands, floor, growth, nets, sweeps, writing  # noqa: E402
 from scripts.benches.rows import Row  # noqa: E402
 
 from initlab.command import answered  # noqa: E402
@@ -43,6 +44,7 @@ def main() -> int:
     parts: dict[str, Callable[[Path], Iterator[Row]]] = {
         "commands": lambda folder: commands.rows(folder, args.repeats),
         "sweeps": lambda folder: sweeps.rows(folder, args.repeats, args.yardstick, args.yardstick_runs),
+        "writing": lambda folder: writing.rows(folder, args.repeats),
         "floor": lambda folder: floor.rows(folder, args.repeats),
         "conv": lambda folder: nets.conv(folder, args.repeats),
         "large": lambda folder: nets.large(folder, args.repeats),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from faults import Killed, assert_equal, made, train
 from initlab.training import interrupts, module
+from initlab.training import train as training
 from initlab.training.interrupts import Interrupted
+from initlab.training.writer import Writer
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +61,24 @@ def test_killed_before_any_update_and_resumed_it_equals_the_undisturbed(
     lost = {0: 0, 1: 1, 2: 2, 3: 0}[kill_at % 10 % 4]  # since the last checkpoint
     assert len(made_before) + len(made_after) == 20 + lost
     assert not list((folder / "checkpoints").iterdir())
+
+
+def test_saving_takes_less_than_two_percent_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that runs ten seconds in a chunk and one in a save; the interval of the command would be eight."""
+    clock, saves = [0.0], []
+
+    def save(self: Writer, part: str, step: int, of: int, content: bytes) -> None:
+        saves.append(clock[0])
+        clock[0] += 1
+
+    def tick(self: Writer, step: int, of: int) -> None:
+        clock[0] += 10
+
+    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(Writer, "save", save)
+    monkeypatch.setattr(Writer, "tick", tick)
+    assert train(made(tmp_path / "s", "seed=0,1", "trainer.max_steps=100", "sweep.checkpoint_every=8")) == {"done": 2}
+    assert len(saves) > 3 and all(50 <= after - before < 65 for before, after in pairwise(saves))
 
 
 def _raise_if(arrived: bool) -> None:

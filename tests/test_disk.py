@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -18,6 +19,7 @@ import pytest
 
 from faults import ROOT, TINY, Killed, assert_equal, made, numbers, train
 from initlab.command import main
+from initlab.storage.folder import read
 
 SMALL = ["init=xavier,kaiming", "trainer.max_steps=5"]  # one stack of two runs, an epoch and a part of one
 CALLS = ("open", "write", "fsync", "replace", "mkdir", "unlink", "truncate", "rmdir")
@@ -118,3 +120,24 @@ def test_every_call_may_fail(fault: str, undisturbed: Path, tmp_path: Path, caps
     assert {"open", "write", "fsync", "replace"} <= set(failed)
     with capsys.disabled():
         print(f"\n{fault}: {len(failed)} calls failed, one at a time: { ({c: failed.count(c) for c in CALLS}) }")
+
+
+@pytest.mark.torture
+def test_a_file_system_that_is_full_may_be_grown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A real one of 600 kB, full in the middle of a sweep; where this user may mount one."""
+    small, whole = tmp_path / "small", tmp_path / "whole"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "none", small], capture_output=True).returncode:
+        pytest.skip("this user mounts nothing")
+    words = ["-m", *TINY, "seed=range(40)", "sweep.stack_width=8", "trainer.max_steps=5"]
+    try:
+        assert main(ROOT, [*words, f"hydra.sweep.dir={small}/s"]) == 74
+        (line,) = capsys.readouterr().err.splitlines()
+        assert re.match(rf"disk: No space left on device: {small}/s/.+ \([\d,]+ bytes free\)\. The same command", line)
+        assert 0 < len(read(small / "s").records) < 40
+        subprocess.run(["mount", "-o", "remount,size=60m", small], check=True)
+        assert main(ROOT, [*words, f"hydra.sweep.dir={small}/s"]) == 0
+        assert main(ROOT, [*words, f"hydra.sweep.dir={whole}"]) == 0
+        assert_equal(small / "s", whole)
+    finally:
+        subprocess.run(["umount", small], check=True)

@@ -113,7 +113,7 @@ def test_each_layer_has_one_slope_that_no_scheme_draws() -> None:
 
 def test_the_slopes_of_a_stack_are_each_runs_own() -> None:
     made = module()
-    made.state, _ = step(made.program, made.state, *made._batch(0))
+    made.state, _ = step(made.program, made.state, *made.rows.take(0))
     slopes = torch.cat([made.state.params[f"act{i}.weight"].flatten() for i in (1, 2)])
     assert len(set(slopes.tolist())) == 4 and (slopes != 0.4).all()
 
@@ -122,7 +122,7 @@ def test_weight_decay_acts_on_a_slope_as_torch_lets_it() -> None:
     """One step of SGD with decay d differs from one without by lr d slope."""
     free, decayed = module(), module(weight_decay=0.5)
     for made in (free, decayed):
-        made.state, _ = step(made.program, made.state, *made._batch(0))
+        made.state, _ = step(made.program, made.state, *made.rows.take(0))
     difference = free.state.params["act1.weight"] - decayed.state.params["act1.weight"]
     np.testing.assert_allclose(difference.numpy(), 0.05 * 0.5 * 0.4, rtol=1e-12)
 

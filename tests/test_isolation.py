@@ -43,11 +43,17 @@ class Poisoned(StackModule):
 
     bad, value = 0, math.nan
 
-    def _batch(self, i: int) -> tuple[Tensor, Tensor]:
-        x, y = super()._batch(i)
-        if self.state.t == BAD_AT - 1:
-            x[self.bad] = self.value
-        return x, y
+    def prepare(self, rehearsal: bool = False) -> None:
+        super().prepare(rehearsal)
+        take = self.rows.take
+
+        def taken(i: int) -> tuple[Tensor, Tensor]:
+            x, y = take(i)
+            if self.state.t == BAD_AT - 1:
+                x[self.bad] = self.value
+            return x, y
+
+        self.rows.take = taken  # type: ignore[method-assign]
 
 
 def configs(optimizer: str) -> list[Config]:

@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import lightning as L
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,7 +30,7 @@ from initlab.schemes.apply import rates
 from initlab.schemes.initial import initial
 from initlab.slots import slots
 from initlab.specs import OPTIMIZERS, PER_RUN
-from initlab.streams import permutation
+from initlab.training.batches import Batches
 from initlab.training.chain import Chain
 from initlab.training.checkpoint import INTERVALS, Checkpoint
 from initlab.training.curves import Curves
@@ -103,11 +102,13 @@ class StackModule(L.LightningModule):
         net = build_net(shared, self.data).to(self.dtype_)
         hyper = self.hyper()
         self._parts = {
-            name: (self._on_device(part.x), self._on_device(part.y))
+            name: (self._tensor(part.x).to(self.device), self._tensor(part.y).to(self.device))
             for name, part in (("train", self.data.train), ("val", self.data.val), ("test", self.data.test))
         }
+        orders = [config["order_seed"] for config in self.configs]
+        self.rows = Batches(*self._parts.pop("train"), orders, self.batch_size)
         optimizer: Optimizer = OPTIMIZERS.build(shared["optimizer"])
-        self.refusal = refusal(net, self._parts["train"][0][: self.batch_size].cpu())
+        self.refusal = refusal(net, self._tensor(self.data.train.x[: self.batch_size]))
         self.program = Program(
             net.to(self.device),
             Chain.of(net, stackable=self.refusal is None),
@@ -179,9 +180,9 @@ class StackModule(L.LightningModule):
         columns = {field: column(field, math.inf if field == "clip" else 0.0) for field in PER_RUN}
         return Hyper(**columns)  # type: ignore[arg-type]  # lr is positive, never None
 
-    def _on_device(self, array: Any) -> Tensor:
+    def _tensor(self, array: Any) -> Tensor:
         tensor = torch.tensor(array)  # a copy: the arrays of a data set are read-only
-        return tensor.to(self.device, self.dtype_ if tensor.is_floating_point() else tensor.dtype)
+        return tensor.to(self.dtype_) if tensor.is_floating_point() else tensor
 
     # --- Lightning's hooks --------------------------------------------------------------------------------------------
 
@@ -207,19 +208,12 @@ class StackModule(L.LightningModule):
         return -(-self.steps // self.batches) - t // self.batches if t < self.steps else 0
 
     def on_train_epoch_start(self) -> None:
-        """Each run's order of this epoch: rows [R, batches, B]; [1, batches, B] where all have one order_seed."""
-        rows, size = len(self.data.train.x), self.batches * self.batch_size
-        seeds = [config["order_seed"] for config in self.configs]
-        seeds = seeds[:1] if len(set(seeds)) == 1 else seeds
-        epoch = f"epoch {self.state.t // self.batches}"
-        orders = {seed: permutation(rows, seed, "order", epoch)[:size] for seed in set(seeds)}
-        stacked = np.stack([orders[seed] for seed in seeds]).reshape(len(seeds), self.batches, self.batch_size)
-        self._order = torch.from_numpy(stacked).to(self.device)
+        self.rows.shuffle(self.state.t // self.batches)
 
     def training_step(self, chunk: Chunk, _: int) -> None:
         log_every, probe_every = (self.intervals[name] for name in INTERVALS)
         for i in range(chunk.first, chunk.first + chunk.batches):
-            x, y = self._batch(i)
+            x, y = self.rows.take(i)
             before = self.state
             self.state, losses = step(self.program, before, x, y, self._spare)
             if probe_every and self.state.t % probe_every == 0:
@@ -241,15 +235,6 @@ class StackModule(L.LightningModule):
         self._evaluate(part)
 
     # --- measuring ----------------------------------------------------------------------------------------------------
-
-    def _batch(self, i: int) -> tuple[Tensor, Tensor]:
-        """x [R, B, ...] and y [R, B, ...]; a batch that all runs share lies there once."""
-        rows = self._order[:, i]
-        x, y = (
-            part.index_select(0, rows.flatten()).view(*rows.shape, *part.shape[1:]) for part in self._parts["train"]
-        )
-        runs = len(self.configs)
-        return x.expand(runs, *x.shape[1:]), y.expand(runs, *y.shape[1:])
 
     def _evaluate(self, part: str) -> None:
         loss, metric = evaluate(self.program, self.state, *self._parts[part])

@@ -31,7 +31,8 @@ from initlab.storage.folder import Sweep, read
 from initlab.storage.journal import Record
 
 IDENTICAL, CLOSE, DIFFERENT = "identical", "within tolerance", "different"
-TOLERANCE = {"float32": 1e-4, "float64": 1e-9}  # of a loss, relative above 1
+# Of a loss, relative above 1. TF32 keeps 10 bits of a factor, bfloat16 7.
+TOLERANCE = {"float32": 1e-4, "float64": 1e-9, "tf32": 1e-2, "bf16": 5e-2}
 ACCURACY = 0.01  # of an accuracy, which moves by whole rows
 PLACES = UNKEYED["dataset"]  # where a user's data lie
 

@@ -86,7 +86,11 @@ TRAINER = {
     "max_epochs": Field(20, OneOf((None,), (Integer(1),)), "epochs; does not count where max_steps is given"),
     "max_steps": Field(None, OneOf((None,), (Integer(0),)), "optimizer updates; 0: only what is there at init"),
     "accelerator": Field("auto", OneOf(("auto", "cpu", "gpu")), "auto: a GPU where there is one"),
-    "precision": Field("float32", OneOf(("float32", "float64")), "of weights, data and arithmetic"),
+    "precision": Field(
+        "float32",
+        OneOf(("float32", "float64", "tf32", "bf16")),
+        "of weights, data and arithmetic; tf32, bf16: float32, but for matrix products and convolutions",
+    ),
     "log_every_n_steps": Field(10, Integer(1), "train/loss is kept at steps 1, n, 2n, ..."),
     "probe_every": Field(0, Integer(0), "steps between looks at gradients, updates and dead units; 0: none"),
     "save_weights": Field(True, Boolean(), "final weights as safetensors"),

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, TypeGuard
@@ -61,20 +62,26 @@ class Dense:
 
     weight: str
     bias: str | None
+    low: torch.dtype | None = None
     trains = True
 
     def __call__(self, params: Tensors, buffers: Tensors, x: Tensor, trained: bool) -> tuple[Tensor, Tensors, Back]:
-        w = params[self.weight]
+        w, b = params[self.weight], None if self.bias is None else params[self.bias].unsqueeze(1)
         rows = x.reshape(len(x), -1, x.shape[-1])  # a sequence's positions are rows
-        b = None if self.bias is None else params[self.bias].unsqueeze(1)
+        if self.low is not None:
+            w, rows, b = w.to(self.low), rows.to(self.low), None if b is None else b.to(self.low)
         y = torch.bmm(rows, w.mT) if b is None else torch.baddbmm(b, rows, w.mT)
 
         def back(dy: Tensor, wanted: bool, grads: Gradients) -> Tensor | None:
             dy = dy.reshape(y.shape)
-            torch.bmm(dy.mT, rows, out=grads.of[self.weight])
+            if self.low is None:
+                torch.bmm(dy.mT, rows, out=grads.of[self.weight])
+            else:
+                grads.of[self.weight].copy_(torch.bmm(dy.mT, rows))
             if self.bias is not None:
-                torch.sum(dy, 1, out=grads.of[self.bias])
-            return torch.bmm(dy, w).view(x.shape) if wanted else None
+                place = grads.of[self.bias]
+                torch.sum(dy, 1, dtype=place.dtype, out=place)
+            return torch.bmm(dy, w).view(x.shape).to(x.dtype) if wanted else None
 
         return y.view(*x.shape[:-1], -1), {}, back
 
@@ -109,6 +116,7 @@ class Part:
     module: nn.Module
     stackable: bool = True
     pointwise: bool = False
+    low: torch.dtype | None = None
 
     @cached_property
     def trains(self) -> bool:
@@ -152,7 +160,9 @@ class Part:
     def alone(self, params: Tensors, buffers: Tensors, x: Tensor) -> tuple[Tensor, Tensors]:
         """Of one run, x [B, ...]."""
         buffers = {name: b.clone() for name, b in buffers.items()}  # norms write into the ones they are given
-        return functional_call(self.module, (params, buffers), (x.clone() if self.writes else x,)), buffers
+        mixed = nullcontext() if self.low is None else torch.autocast(x.device.type, self.low, cache_enabled=False)
+        with mixed:
+            return functional_call(self.module, (params, buffers), (x.clone() if self.writes else x,)), buffers
 
     def _run_by_run(self, params: Tensors, buffers: Tensors, x: Tensor, trained: bool) -> tuple[Tensor, Tensors, Back]:
         ys, afters, tapes = [], [], []
@@ -180,19 +190,24 @@ def _stacked(each: Sequence[Tensor]) -> Tensor:
 
 @dataclass(frozen=True)
 class Chain:
-    """``links`` in their order, ``first`` the first of them that has parameters; whether vmap takes the net."""
+    """``links`` in their order, ``first`` the first of them that has parameters; whether vmap takes the net.
+
+    ``low``: the type in which products are made, if it is not the parameters' own. Parameters, their gradients and the
+    outputs keep theirs; between two links lies what a link made.
+    """
 
     links: Sequence[Link]
     first: int
     stackable: bool = True
+    low: torch.dtype | None = None
 
     @classmethod
-    def of(cls, net: nn.Module, stackable: bool = True) -> Chain:
+    def of(cls, net: nn.Module, stackable: bool = True, low: torch.dtype | None = None) -> Chain:
         """The links of a net. ``stackable``: vmap takes it; if not, all of it is trained run by run."""
         if not stackable or not _is_chain(net):
-            return cls([Part(net, stackable)], 0, stackable)
-        links = list(_links(net))
-        return cls(links, next(i for i, link in enumerate(links) if link.trains))
+            return cls([Part(net, stackable, low=low)], 0, stackable, low)
+        links = list(_links(net, low))
+        return cls(links, next(i for i, link in enumerate(links) if link.trains), low=low)
 
     def forward(
         self, params: Tensors, buffers: Tensors, x: Tensor, trained: bool = True
@@ -209,12 +224,12 @@ class Chain:
             backs.append(back)
 
         def all_the_way(slope: Tensor, grads: Gradients) -> None:
-            dy: Any = slope
+            dy: Any = slope.to(x.dtype)
             while len(backs) > self.first:  # each is let go with what it kept
                 back = backs.pop()
                 dy = back(dy, len(backs) > self.first, grads)
 
-        return x, buffers, all_the_way
+        return x.to(next(iter(params.values())).dtype), buffers, all_the_way
 
 
 def _is_chain(net: nn.Module) -> TypeGuard[nn.Sequential]:
@@ -235,35 +250,35 @@ def _hooked(module: nn.Module) -> bool:
     return any(getattr(module, kind) for kind in kinds)
 
 
-def _links(net: nn.Sequential) -> Iterator[Link]:
+def _links(net: nn.Sequential, low: torch.dtype | None) -> Iterator[Link]:
     layers = net._modules  # named_children would leave out an activation that serves a second time
     kinds = [nn.Module, *(nn.Module if _hooked(layer) else type(layer) for layer in net), nn.Module]
     between: OrderedDict[str, nn.Module] = OrderedDict()  # neighbours that are one part
     for (name, module), around in zip(layers.items(), zip(kinds, kinds[1:], kinds[2:], strict=False), strict=True):
-        if (link := _link(name, module, *around)) is None:
+        if (link := _link(name, module, low, *around)) is None:
             between[name] = module
             continue
         if between:
-            yield _part(between)
+            yield _part(between, low)
             between = OrderedDict()
         yield link
     if between:
-        yield _part(between)
+        yield _part(between, low)
 
 
-def _link(name: str, module: nn.Module, before: type, kind: type, after: type) -> Link | None:
+def _link(name: str, module: nn.Module, low: torch.dtype | None, before: type, kind: type, after: type) -> Link | None:
     """The link of its own that a layer is, if it is one; the kinds of its neighbours decide with its own."""
     if kind is nn.Linear and all(p.requires_grad for p in module.parameters()):
-        return Dense(f"{name}.weight", None if module.bias is None else f"{name}.bias")
+        return Dense(f"{name}.weight", None if module.bias is None else f"{name}.bias", low)
     if isinstance(module, nn.Flatten) and kind is nn.Flatten and (module.start_dim, module.end_dim) == (1, -1):
         return Flat()
     return InPlace(kind) if kind in IN_PLACE and before is after is nn.Linear else None
 
 
-def _part(layers: OrderedDict[str, nn.Module]) -> Part:
+def _part(layers: OrderedDict[str, nn.Module], low: torch.dtype | None) -> Part:
     known = (*POINTWISE, *IN_PLACE)
     pointwise = all(type(module) in known and not _hooked(module) for module in layers.values())
-    return Part(nn.Sequential(layers), pointwise=pointwise)
+    return Part(nn.Sequential(layers), pointwise=pointwise, low=low)
 
 
 def _no_way_back(dy: Tensor, wanted: bool, grads: Gradients) -> Tensor | None:

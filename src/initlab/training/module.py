@@ -34,7 +34,7 @@ from initlab.training.batches import Batches
 from initlab.training.chain import Chain
 from initlab.training.checkpoint import INTERVALS, Checkpoint
 from initlab.training.curves import Curves
-from initlab.training.nets import DTYPES, base_net, build_net
+from initlab.training.nets import DTYPES, PRODUCTS, base_net, build_net
 from initlab.training.optimizers import Hyper, Optimizer
 from initlab.training.signals import signals
 from initlab.training.step import Program, State, evaluate, refusal, start, step
@@ -108,10 +108,11 @@ class StackModule(L.LightningModule):
         orders = [config["order_seed"] for config in self.configs]
         self.rows = Batches(*self._parts.pop("train"), orders, self.batch_size)
         optimizer: Optimizer = OPTIMIZERS.build(shared["optimizer"])
-        self.refusal = refusal(net, self._tensor(self.data.train.x[: self.batch_size]))
+        low = PRODUCTS.get(shared["trainer"]["precision"])
+        self.refusal = refusal(net, self._tensor(self.data.train.x[: self.batch_size]), low)
         self.program = Program(
             net.to(self.device),
-            Chain.of(net, stackable=self.refusal is None),
+            Chain.of(net, stackable=self.refusal is None, low=low),
             self.data.task,
             optimizer.update,
             hyper,

@@ -2,20 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 import initlab.acts
 import initlab.archs  # noqa: F401
 from initlab.config import Config, base_width
 from initlab.datasets import Data
+from initlab.errors import Refused
 from initlab.specs import ACTS, ARCHS
 
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
+# Of weights, their updates and data, by precision; and of matrix products and convolutions, where it is another one.
+DTYPES = {"float32": torch.float32, "float64": torch.float64, "tf32": torch.float32, "bf16": torch.float32}
+PRODUCTS = {"bf16": torch.bfloat16}
+AMPERE = (8, 0)  # the first GPUs that round to TF32
 
 
 def device_of(config: Config) -> torch.device:
     """Where a run is trained: on a GPU where there is one, unless trainer.accelerator says cpu."""
     return torch.device("cuda" if config["trainer"]["accelerator"] != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def check_precision(config: Config) -> None:
+    """Raises Refused for TF32 where nothing would be rounded to it, and the record would say what is not so."""
+    if config["trainer"]["precision"] == "tf32" and device_of(config).type == "cpu":
+        raise Refused(
+            "trainer.precision=tf32: it is how a GPU rounds the factors of products, and this would train on a CPU. "
+            "float32 is what that computes."
+        )
+
+
+@contextmanager
+def arithmetic(config: Config) -> Iterator[None]:
+    """While a stack trains: torch's switches, which hold for the process, are what its precision says. Raises Refused.
+
+    Without it cuDNN would round float32 convolutions to TF32, and cuBLAS partial sums of bfloat16 products.
+    """
+    check_precision(config)
+    tf32 = config["trainer"]["precision"] == "tf32"
+    if tf32 and torch.cuda.get_device_capability() < AMPERE:
+        raise Refused(f"trainer.precision=tf32: {torch.cuda.get_device_name()} has none. float32 is what it computes.")
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32, matmul.allow_bf16_reduced_precision_reduction
+    try:
+        _switch(tf32, tf32, False)
+        yield
+    finally:
+        _switch(*before)
+
+
+def _switch(products: bool, convolutions: bool, partial_sums: bool) -> None:
+    torch.backends.cuda.matmul.allow_tf32 = products
+    torch.backends.cudnn.allow_tf32 = convolutions
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = partial_sums
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -24,7 +24,7 @@ from initlab.datasets import Data, load
 from initlab.errors import Refused
 from initlab.executors.items import Outcome, Rehearse
 from initlab.training.module import Chunk, StackModule
-from initlab.training.nets import device_of, out_of_memory
+from initlab.training.nets import arithmetic, device_of, out_of_memory
 
 WARM, TIMED = 1, 2  # updates; the quickest of those timed counts, as whatever else a machine does only adds
 DEARER = 1.05  # so many times the least that an update of a run has cost, twice in a row: wider will not do
@@ -36,7 +36,8 @@ def timed(item: Rehearse) -> Outcome:
     before = torch.get_num_threads()
     torch.set_num_threads(item.threads)
     try:
-        return Outcome("done", found=_found(item))
+        with arithmetic(item.configs[0]):
+            return Outcome("done", found=_found(item))
     except (OSError, Refused):
         raise  # that is so for training too
     except Exception as error:

@@ -2,8 +2,8 @@
 
     signals(program, before, after, x, y)      # {"signal/gradient/fc1": [R], "signal/update/fc1": [R], ...}
 
-It is taken between two states, from the batch that led from one to the other, by a pass of its own: the step is what it
-is without. ``gradient`` is the norm of dL/dW, ``update`` |W' - W| over the
+It is taken between two states, from the batch that led from one to the other, by a pass of its own, in the weights' own
+precision: the step is what it is without. ``gradient`` is the norm of dL/dW, ``update`` |W' - W| over the
 greater of |W| and |W'| (NaN where both are 0), ``dead`` the share of an activation's units
 (channels of an image, else the last dimension) whose slope is 0 for every row of the batch. An activation with a
 parameter, and one that is no module, has no ``dead``; of one module that serves several sizes it is the first's.

@@ -92,13 +92,13 @@ def step(program: Program, state: State, x: Tensor, y: Tensor, spare: Tensors | 
     return _advanced(program, state, grads, buffers, losses)
 
 
-def refusal(net: nn.Module, x: Tensor) -> str | None:
-    """None if vmap takes the net on a batch x [B, ...], else its reason in one line."""
+def refusal(net: nn.Module, x: Tensor, low: torch.dtype | None = None) -> str | None:
+    """None if vmap takes the net on a batch x [B, ...], else its reason in one line. ``low``: `Chain`'s."""
     params = {name: p.detach().expand(2, *p.shape) for name, p in net.named_parameters()}
     buffers = {name: b.detach().expand(2, *b.shape) for name, b in net.named_buffers()}
     net.train()
     try:
-        Part(net)(params, buffers, x.expand(2, *x.shape), trained=False)
+        Part(net, low=low)(params, buffers, x.expand(2, *x.shape), trained=False)
     except Exception as error:  # vmap raises whatever the operator without a batching rule happens to raise
         return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
     return None

@@ -38,7 +38,7 @@ from initlab.training import interrupts, results
 from initlab.training.checkpoint import Checkpoint, packed
 from initlab.training.curves import packed as npz
 from initlab.training.module import StackModule
-from initlab.training.nets import build_net, device_of, out_of_memory
+from initlab.training.nets import arithmetic, build_net, check_precision, device_of, out_of_memory
 from initlab.training.resuming import go_on
 from initlab.training.step import refusal, unused
 from initlab.training.writer import Outlet
@@ -65,6 +65,7 @@ def _check(plan: Plan) -> None:
             raise Refused(
                 "trainer.accelerator=gpu: this machine has none that torch can use. auto takes what is there."
             )
+        check_precision(stack.config)
         data = load(stack.config["dataset"])
         where = _whose(stack.config)
         net = _built(stack.config, data, where)
@@ -271,7 +272,8 @@ class Training:
 def carried_out(item: Item, outlet: Outlet) -> Outcome:
     """Train an item; how that ended. Raises OSError: the disk's trouble is the command's, not the run's."""
     try:
-        Training(item, outlet).run()
+        with arithmetic(item.stack.config):
+            Training(item, outlet).run()
     except OSError:
         raise
     except SystemExit as left:

@@ -44,7 +44,7 @@ def ready(option: dict[str, Any], act: str = "tanh") -> StackModule:
 def test_a_stack_tells_what_each_run_does(name: str) -> None:
     """By plain SGD |W' - W| is lr |dL/dW|; and trained one by one they are told the same."""
     module = ready(small_arch(name))
-    x, y = module._batch(0)
+    x, y = module.rows.take(0)
     before = module.state
     after, _ = step(module.program, before, x, y)
     found = signals(module.program, before, after, x, y)
@@ -71,7 +71,7 @@ def test_dead_units_are_counted(name: str) -> None:
     biases = [n for n, p in module.state.params.items() if n.endswith("bias") and p.shape[1] == 8]
     for n in biases:
         module.state.params[n][0, :3] = -1e3
-    x, y = module._batch(0)
+    x, y = module.rows.take(0)
     after, _ = step(module.program, module.state, x, y)
     found = signals(module.program, module.state, after, x, y)
     dead = torch.stack([values for metric, values in found.items() if metric.startswith("signal/dead/")])
@@ -125,7 +125,7 @@ def test_one_module_for_several_sizes() -> None:
     net = Shared().double()
     params = {name: torch.stack([p.detach()] * 2) for name, p in net.named_parameters()}
     state = module.state._replace(params=params, buffers={})
-    found = signals(replace(module.program, net=net), state, state, *module._batch(0))
+    found = signals(replace(module.program, net=net), state, state, *module.rows.take(0))
     assert found["signal/dead/act"].shape == (2,) and not found["signal/update/second"].any()
 
 
@@ -136,7 +136,7 @@ def test_an_update_of_weights_at_zero_is_a_number() -> None:
     before.params["fc2.weight"].zero_()
     after = before._replace(params={n: p.clone() for n, p in before.params.items()})
     after.params["fc2.weight"][0] = 1.0
-    found = signals(module.program, before, after, *module._batch(0))["signal/update/fc2"]
+    found = signals(module.program, before, after, *module.rows.take(0))["signal/update/fc2"]
     assert found[0] == 1 and found[1].isnan()
     series = Series(np.array([1]), np.array([8]), np.array([0.0]), np.array([[1.0], [np.nan]]))
     assert events.of_run({"signal/update/fc2": series}, 0) == [(1, 0.0, {"signal/update/fc2": 1.0})]

@@ -20,7 +20,9 @@ from initlab.config import Config
 from initlab.datasets import Data, load
 from initlab.specs import ACTS, ARCHS, INITS
 from initlab.streams import permutation
+from initlab.training import module
 from initlab.training.batches import Batches
+from initlab.training.chain import Chain
 from initlab.training.module import StackModule
 from initlab.training.nets import build_net
 from initlab.training.step import _clipped
@@ -299,6 +301,29 @@ def test_a_diverged_run_is_frozen_at_its_last_finite_step() -> None:
     assert (
         np.isnan(blank[1, fell - 1 :]).all() and np.isfinite(blank[0]).all() and np.isfinite(blank[1, : fell - 1]).all()
     )
+
+
+def test_a_stack_without_a_run_alive_computes_nothing() -> None:
+    """Of three runs one diverges at once, the others some steps later: no pass is made after the last."""
+    linear: dict[str, Any] = {"act": {"name": "identity"}, "dataset": {"name": "teacher", "features": 6}}
+    configs = [small(r, optimizer={"name": "sgd", "lr": lr}, **linear) for r, lr in enumerate((1e308, 1.0, 1.5))]
+    passes = 0
+
+    class Counted(Chain):
+        def forward(self, params: Any, buffers: Any, x: Any, trained: bool = True) -> Any:
+            nonlocal passes
+            passes += trained
+            return super().forward(params, buffers, x, trained)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "Chain", Counted)
+        stack = stack_of(configs, load(configs[0]["dataset"]))
+    assert 0 < stack.state.diverged_at.min() < stack.state.diverged_at.max() == passes < STEPS == stack.state.t
+    for r, config in enumerate(configs):
+        alone = stack_of([config], stack.data)
+        assert alone.state.diverged_at[0] == stack.state.diverged_at[r]
+        for name, p in alone.state.params.items():
+            assert_close(p[0], stack.state.params[name][r])
 
 
 def test_float32_stays_close_to_float64() -> None:

@@ -82,8 +82,10 @@ def step(program: Program, state: State, x: Tensor, y: Tensor, spare: Tensors | 
     """One update of every run; the losses [R] are those before it.
 
     ``spare``: parameters that nobody needs any more, such as those before the last update. They are written over, which
-    costs less than memory that is new.
+    costs less than memory that is new. Once no run is alive nothing is computed, on a CPU, and the losses are NaN.
     """
+    if x.device.type == "cpu" and not state.alive.any():
+        return state._replace(t=state.t + 1), next(iter(state.params.values())).new_full((len(state.alive),), math.nan)
     program.net.train()
     out, buffers, back = program.chain.forward(state.params, state.buffers, x)
     losses, slope = _loss_and_slope(program.task, out, y)
@@ -203,7 +205,8 @@ def _advanced(
     for name, none in grads.none.items():  # as torch's optimizers pass over it: no decay, no momentum
         params[name] = _where(~none, params[name], state.params[name])
         slots[name] = tuple(_where(~none, *pair) for pair in zip(slots[name], state.slots[name], strict=True))
-    if losses.device.type == "cpu" and _all_finite(state.alive, losses, params):
+    if losses.device.type == "cpu" and _none_falls(state.alive, losses, params):
+        buffers = _as_it_was(state, params, buffers, slots)
         return State(params, buffers, slots, t, state.alive, state.diverged_at, state.diverged_in), losses
     # An infinite gradient makes the new parameter non-finite, so that loss and parameters tell all.
     finite = torch.stack([losses, *(p.reshape(len(p), -1).abs().amax(1) for p in params.values())]).isfinite()
@@ -219,13 +222,24 @@ def _advanced(
     return State(params, buffers, slots, t, good, diverged_at, diverged_in), losses
 
 
-def _all_finite(alive: Tensor, losses: Tensor, params: Tensors) -> bool:
-    """Whether no run is dead or dies. A sum is finite only if all of its terms are, and costs a tenth of looking.
+def _none_falls(alive: Tensor, losses: Tensor, params: Tensors) -> bool:
+    """Whether no run dies. A sum is finite only if all of its terms are, and costs a tenth of looking.
 
     On a CPU the answer is there; a GPU would have to be waited for.
     """
     sums = torch.stack([losses, *(p.reshape(len(p), -1).sum(1) for p in params.values())])
-    return bool(alive.all() and sums.isfinite().all())
+    return bool((sums.isfinite().all(0) | ~alive).all())
+
+
+def _as_it_was(state: State, params: Tensors, buffers: Tensors, slots: Mapping[str, Slots]) -> Tensors:
+    """The lanes that are dead already, put back into what is new; the buffers, which are not all new, are returned."""
+    if state.alive.all():
+        return buffers
+    for r in (~state.alive).nonzero().flatten().tolist():
+        for name, p in state.params.items():
+            for new, old in zip((params[name], *slots[name]), (p, *state.slots[name]), strict=True):
+                new[r].copy_(old[r])
+    return {name: _where(state.alive, b, state.buffers[name]) for name, b in buffers.items()}
 
 
 def _clipped(grads: Tensors, clip: Tensor) -> Tensors:

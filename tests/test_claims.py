@@ -211,12 +211,12 @@ def test_the_best_rate_is_each_seeds_own(tmp_path: Path) -> None:
 def test_best_goes_along_an_axis_that_is_optimised_over() -> None:
     axes = {"arch.width": [4, 8], "optimizer.lr": [0.1, 1.0], "optimizer.momentum": [0.0, 0.9], "seed": [0, 1]}
     found = a_claim(a={"of": "best(optimizer.lr, val/loss)", "above": 0.5})
-    claims.check(found, axes, ["seed"], True, False, ["optimizer.lr"])
+    claims.check(found, axes, ["seed"], True, False, nuisance=["optimizer.lr"])
     with pytest.raises(Refused, match=r"no axis that is optimised over .optimizer.lr.. Known: optimizer.momentum"):
-        claims.check(found, axes, ["seed"], True, False, ["optimizer.momentum"])
+        claims.check(found, axes, ["seed"], True, False, nuisance=["optimizer.momentum"])
     zero = a_claim(a={"of": "best(optimizer.momentum, val/loss)", "above": 0.5})
     with pytest.raises(Refused, match=r"best is sought along optimizer\.momentum, which needs two positive numbers"):
-        claims.check(zero, axes, ["seed"], True, False, ["optimizer.momentum"])
+        claims.check(zero, axes, ["seed"], True, False, nuisance=["optimizer.momentum"])
 
 
 def test_all_cells_are_compared_where_none_is_named(three: Sweep) -> None:

@@ -184,11 +184,13 @@ def check(
     repeats: Sequence[str],
     trains: bool,
     probed: bool,
+    signalled: bool = False,
     nuisance: Sequence[str] = (),
 ) -> None:
     """Raises Refused where the sweep cannot answer the claim.
 
-    ``axes`` are its values, ``repeats`` the seeds' axes, ``nuisance`` those that are optimised over.
+    ``axes`` are its values, ``repeats`` the seeds' axes, ``nuisance`` those that are optimised over; ``signalled``
+    whether signals are kept while it trains.
     """
     if list(repeats) != ["seed"]:
         raise Refused(f"claim: needs the axis seed, and no other seeds beside it; the sweep's are {list(repeats)}.")
@@ -214,6 +216,8 @@ def check(
                 raise Refused(f"{where}: best is sought along {axis}, which needs two positive numbers or more.")
         if not probed and any(q.probed for q in one.quantities):
             raise Refused(f"{where}: reads the probe, and nothing is probed: set sweep.probe=true.")
+        if not signalled and any(q.signalled for q in one.quantities):
+            raise Refused(f"{where}: reads a signal, and none is kept: set trainer.probe_every, in steps.")
 
 
 def _positive(value: object) -> bool:

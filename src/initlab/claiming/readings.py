@@ -2,7 +2,8 @@
 
     values(quantity("growth(probe.layers.5:25.gradient)"), runs)
 
-A metric of a run that diverged is the worst that there is, and its steps to a threshold are all of its steps.
+A metric of a run that diverged is the worst that there is, and its steps to a threshold are all of its steps; of its
+signals none is the worst, and it has no number.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 
 from initlab.analysis.runs import Run
 from initlab.analysis.scores import outcome
-from initlab.analysis.series import series
+from initlab.analysis.series import Curve, blocks, series
 from initlab.claiming.quantities import Quantity
 from initlab.errors import Refused, unknown
 from initlab.stats import first_reached
@@ -51,7 +52,7 @@ def values(of: Quantity, runs: Sequence[Run | None]) -> Floats:
 def _value(of: Quantity, run: Run) -> float:
     if of.word == "steps":
         return _steps(of, run)
-    found = _probed(of, run) if of.probed else _metric(of.path, run)
+    found = _probed(of, run) if of.probed else _signal(of, run) if of.signalled else _metric(of.path, run)
     if found is None:
         return math.nan
     if of.word is not None and of.word in MANY:
@@ -70,14 +71,24 @@ def _metric(path: str, run: Run) -> float:
     return outcome(run.record, part, name, "min" if name == "loss" else "max")
 
 
+def _curve(of: Quantity, run: Run) -> Curve:
+    """Raises Refused where the run has none."""
+    for _, curve in series([run], of.path):
+        return curve
+    kept = sorted({block.metric for block in blocks([run])})
+    raise unknown(of.text, of.path, kept, f"curve of {run.record['name']}")
+
+
+def _signal(of: Quantity, run: Run) -> float:
+    """At the last look; NaN where the run diverged before."""
+    return math.nan if run.record["status"] == "failed" else float(_curve(of, run)[1][-1])
+
+
 def _steps(of: Quantity, run: Run) -> float:
     assert of.target is not None
     if run.record["status"] == "failed":
         return math.nan
-    curves = list(series([run], of.path))
-    if not curves:
-        raise Refused(f"{of.text}: {run.record['name']} has no curve of {of.path}.")
-    ((_, (steps, heights)),) = curves
+    steps, heights = _curve(of, run)
     if run.record["status"] == "diverged":
         return float(steps[-1])
     reached = first_reached(steps, heights, of.target, "min" if of.path.endswith("loss") else "max")

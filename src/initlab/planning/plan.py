@@ -132,7 +132,8 @@ def _claim(sweep: Sweep, axes: Sequence[Axis], runs: Sequence[Run]) -> Claim | N
     trains = any(run.config["trainer"]["max_epochs"] != 0 for run in runs)
     repeats, nuisance = ([axis.name for axis in axes if axis.role == role] for role in ("repeat", "nuisance"))
     values, probed = {axis.name: axis.values for axis in axes}, runs[0].config["sweep"]["probe"]
-    claims.check(claim, values, repeats, trains, probed, nuisance)
+    signalled = all(run.config["trainer"]["probe_every"] for run in runs)
+    claims.check(claim, values, repeats, trains, probed, signalled, nuisance)
     return claim
 
 

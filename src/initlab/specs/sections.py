@@ -92,7 +92,7 @@ TRAINER = {
         "of weights, data and arithmetic; tf32, bf16: float32, but for matrix products and convolutions",
     ),
     "log_every_n_steps": Field(10, Integer(1), "train/loss is kept at steps 1, n, 2n, ..."),
-    "probe_every": Field(0, Integer(0), "steps between looks at gradients, updates and dead units; 0: none"),
+    "probe_every": Field(0, Integer(0), "steps between looks at gradients, updates and activations; 0: none"),
     "save_weights": Field(True, Boolean(), "final weights as safetensors"),
 }
 SWEEP = {

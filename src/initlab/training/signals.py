@@ -1,12 +1,13 @@
-"""What an update did to each layer of each run of a stack: gradient norms, updates against weights, dead units.
+"""What an update did to each layer of each run of a stack: gradient norms, updates against weights, activations.
 
     signals(program, before, after, x, y)      # {"signal/gradient/fc1": [R], "signal/update/fc1": [R], ...}
 
 It is taken between two states, from the batch that led from one to the other, by a pass of its own, in the weights' own
 precision: the step is what it is without. ``gradient`` is the norm of dL/dW, ``update`` |W' - W| over the
 greater of |W| and |W'| (NaN where both are 0), ``dead`` the share of an activation's units
-(channels of an image, else the last dimension) whose slope is 0 for every row of the batch. An activation with a
-parameter, and one that is no module, has no ``dead``; of one module that serves several sizes it is the first's.
+(channels of an image, else the last dimension) whose slope is 0 for every row of the batch, ``mean`` what it gives on
+average over units and rows. An activation with a parameter, and one that is no module, has neither; of one module that
+serves several sizes they are the first's.
 """
 
 from __future__ import annotations
@@ -38,7 +39,10 @@ def signals(program: Program, before: State, after: State, x: Tensor, y: Tensor)
             new = after.params[name]
             found[f"signal/update/{layer}"] = _norm(new - p) / torch.maximum(_norm(p), _norm(new))  # NaN: both are 0
     modules = dict(program.net.named_modules())
-    return found | {f"signal/dead/{name}": _dead(modules[name], z) for name, z in received.items()}
+    for name, z in received.items():
+        found[f"signal/dead/{name}"] = _dead(modules[name], z)
+        found[f"signal/mean/{name}"] = modules[name](z.clone()).flatten(1).mean(1)
+    return found
 
 
 def _pass(program: Program, params: Tensors, buffers: Tensors, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

@@ -1,7 +1,8 @@
 #!/usr/bin/env python
 """Run the gallery's claims and write one page of their verdicts: python scripts/gallery.py [NAME...] [--at-init]
 
-Each claim is an experiment with the section `claim`; what was run is not run again. With --controls each is also run
+Each claim is an experiment with the section `claim`, and is run in a process of its own, as many at once as there are
+cores; what was run is not run again. With --controls each is also run
 under its negative control, which must flip the verdict. The page is outputs/gallery/index.html.
 
 Exit codes: 1 a verdict is not the one that the experiment's file records, or a control does not flip; else those of
@@ -28,6 +29,7 @@ from initlab import command
 from initlab.claiming.gallery import Entry, write
 from initlab.claiming.growth import Make
 from initlab.errors import Refused, unknown
+from initlab.executors.forks import side_by_side
 from initlab.planning import plan as planning
 from initlab.planning.compose import Composer
 from initlab.planning.plan import Plan
@@ -54,7 +56,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _gallery(args: argparse.Namespace) -> int:
     report.check()
     composer = Composer(ROOT / "conf", extra=args.config_dir)  # what it has read serves all claims
-    entries = [_entry(composer, name, args) for name in _chosen(args)]
+    import initlab.training.sweep  # noqa: F401  (takes long: once, before the forks)
+
+    entries = []
+    for entry in side_by_side(partial(_entry, composer, args), list(_chosen(args))):
+        print(_said(entry), flush=True)
+        entries.append(entry)
     print(write(entries, args.out))
     return int(any(not entry.as_recorded or entry.flipped is False for entry in entries))
 
@@ -74,8 +81,14 @@ def _chosen(args: argparse.Namespace) -> Iterator[str]:
             yield name
 
 
-def _entry(composer: Composer, name: str, args: argparse.Namespace) -> Entry:
-    """A claim that has been run, and reported."""
+def _said(entry: Entry) -> str:
+    flips = {None: "", True: ", and its control flips", False: ", and its control DOES NOT flip"}[entry.flipped]
+    recorded = "" if entry.as_recorded else f" (its file records: {entry.found.claim.found})"
+    return f"{entry.name}: {entry.found.verdict}{recorded}{flips}"
+
+
+def _entry(composer: Composer, args: argparse.Namespace, name: str) -> Entry:
+    """A claim that has been run, reported and judged."""
     make = partial(planning.make, composer, multirun=True)
     words = [f"+experiment={name}"]
     plan = make(words)
@@ -91,9 +104,7 @@ def _entry(composer: Composer, name: str, args: argparse.Namespace) -> Entry:
     entry = Entry(name, folder, other)
     if not args.no_reports:
         report.write([folder])
-    flips = {None: "", True: ", and its control flips", False: ", and its control DOES NOT flip"}[entry.flipped]
-    recorded = "" if entry.as_recorded else f" (its file records: {entry.found.claim.found})"
-    print(f"{name}: {entry.found.verdict}{recorded}{flips}", flush=True)
+    _said(entry)  # here and not where it comes together
     return entry
 
 

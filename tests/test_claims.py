@@ -62,6 +62,7 @@ def verdicts(found: Claim, of: Sweep) -> list[str]:
         ("probe.layers.-1.q", "probe.layers.-1.q", None, None, None),
         ("growth(probe.layers.5:25.gradient)", "probe.layers.5:25.gradient", "growth", None, None),
         ("val/loss <= 1e-3", "val/loss", None, None, 1e-3),
+        ("signal/mean/act4", "signal/mean/act4", None, None, None),
     ],
 )
 def test_a_quantity_is_a_line(
@@ -78,6 +79,9 @@ def test_a_quantity_is_a_line(
         "best(val/loss)",
         "steps(val/accuracy)",
         "mean(test/accuracy)",
+        "mean(signal/mean/act4)",
+        "steps(signal/mean/act4, 0.1)",
+        "signal/mean",
         "sum(probe.layers.0:3.q)",
         "test/loss > 1",
         "(a)",
@@ -126,6 +130,7 @@ def test_a_claim_is_what_its_json_says() -> None:
         ({"at": {"init": "xaver"}}, True, "claim.checks.a: the sweep has no init=xaver; it has xavier, lecun"),
         ({"at": {"inti": "xavier"}}, True, "claim.checks.a: no axis of the sweep 'inti'. Known: init, seed. Did you"),
         ({"of": "probe.risk"}, True, "claim.checks.a: reads the probe, and nothing is probed: set sweep.probe=true"),
+        ({"of": "signal/mean/act1"}, True, "claim.checks.a: reads a signal, and none is kept: set trainer.probe_every"),
         ({"kind": "slope", "over": "init"}, True, "claim.checks.a: goes along init, which needs two positive numbers"),
         ({}, False, ""),
     ],

@@ -29,7 +29,7 @@ ORDER = [
         "stats.intervals",
     ],
     ["executors.pipes", "plugins", "storage.disk"],
-    ["executors.spool"],
+    ["executors.spool", "executors.forks"],
     ["stats.comparisons", "stats.survival", "stats.factors", "stats.trends"],
     ["stats", "reporting.figures"],
     ["reporting.wording", "reporting.plots.panels", "reporting.plots.maps", "reporting.plots.forests"],

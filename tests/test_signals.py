@@ -78,6 +78,25 @@ def test_dead_units_are_counted(name: str) -> None:
     assert (dead[:, 0] >= 3 / 8).all() and (dead[:, 1] < 3 / 8).all()
 
 
+@pytest.mark.parametrize("name", ["mlp", "cnn"])
+def test_the_mean_of_an_activation_is_the_modules_own(name: str) -> None:
+    """What a hook on the plain net of each run sees, for the batch and the weights before the update."""
+    module = ready(small_arch(name), "sigmoid")
+    x, y = module._batch(0)
+    after, _ = step(module.program, module.state, x, y)
+    found = signals(module.program, module.state, after, x, y)
+    seen: dict[str, list[torch.Tensor]] = {}
+    net = module.program.net
+    acts = [(n, m) for n, m in net.named_modules() if isinstance(m, nn.Sigmoid)]
+    for n, m in acts:
+        m.register_forward_hook(lambda _m, _args, out, n=n: seen.setdefault(n, []).append(out.mean()))
+    for r in range(2):
+        torch.func.functional_call(net, {k: p[r] for k, p in module.state.params.items()}, (x[r],))
+    assert len(acts) > 1 and {f"signal/mean/{n}" for n, _ in acts} == {k for k in found if k.startswith("signal/mean/")}
+    for n, _ in acts:
+        assert torch.allclose(found[f"signal/mean/{n}"], torch.stack(seen[n]), rtol=1e-12)
+
+
 def test_weights_are_the_same_bit_for_bit() -> None:
     option = small_arch("mlp", norm="batch")
     watched, plain = (stack(option, every=every) for every in (3, 0))

@@ -1,4 +1,4 @@
-"""What a claim may measure of a run, as a line of text: a metric, the steps until it is reached, what a probe or a signal says.
+"""What a claim may measure of a run, as a line of text: a metric, the steps until it is reached, a probe, a signal.
 
     quantity("test/accuracy")                                 # at the last step
     quantity("steps(val/accuracy, 0.9)")                      # until it is reached
@@ -25,16 +25,16 @@ NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
 METRIC = r"(?:train|val|test)/\w+"
 SIGNAL = r"signal/\w+/[\w.]+"
 FORM = re.compile(
-    rf"(?:(?P<word>[a-z]+)\()?(?P<path>{METRIC}|{SIGNAL}|probe(?:\.[\w@:-]+)+)(?:, *(?P<target>{NUMBER}))?(?P<close>\))?"
-    rf"(?: *(?P<sign>[<>]=) *(?P<bound>{NUMBER}))?"
+    rf"(?:(?P<word>[a-z]+)\()?(?P<path>{METRIC}|{SIGNAL}|probe(?:\.[\w@:-]+)+)"
+    rf"(?:, *(?P<target>{NUMBER}))?(?P<close>\))?(?: *(?P<sign>[<>]=) *(?P<bound>{NUMBER}))?"
 )
 BEST = re.compile(rf"best\((?P<axis>[a-z]\w*(?:\.\w+)*), *(?P<path>{METRIC})\)")
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """``path`` is a metric, a signal, or a dotted path into the probe; ``word`` what is made of it; ``sign`` and ``bound`` make
-    it 1 or 0. ``axis`` is that of `best`, one that is optimised over."""
+    """``path`` is a metric, a signal, or a dotted path into the probe; ``word`` what is made of it; ``sign`` and
+    ``bound`` make it 1 or 0. ``axis`` is that of `best`, one that is optimised over."""
 
     text: str
     path: str

@@ -131,9 +131,8 @@ def _claim(sweep: Sweep, axes: Sequence[Axis], runs: Sequence[Run]) -> Claim | N
     claim = claims.claim(section)
     trains = any(run.config["trainer"]["max_epochs"] != 0 for run in runs)
     repeats, nuisance = ([axis.name for axis in axes if axis.role == role] for role in ("repeat", "nuisance"))
-    values, probed = {axis.name: axis.values for axis in axes}, runs[0].config["sweep"]["probe"]
-    signalled = all(run.config["trainer"]["probe_every"] for run in runs)
-    claims.check(claim, values, repeats, trains, probed, signalled, nuisance)
+    probed, signalled = (runs[0].config[of][name] for of, name in (("sweep", "probe"), ("trainer", "probe_every")))
+    claims.check(claim, {axis.name: axis.values for axis in axes}, repeats, trains, probed, signalled, nuisance)
     return claim
 
 

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 
 from initlab import command
+from initlab.analysis.runs import merged
 from initlab.claiming import claims
 from initlab.claiming.claimed import table
 from initlab.claiming.claims import Claim, claim
 from initlab.claiming.judging import judge
 from initlab.claiming.quantities import quantity
-from initlab.claiming.readings import MANY
+from initlab.claiming.readings import MANY, values
 from initlab.errors import Refused
 from initlab.reporting.report import write
 from initlab.storage.folder import Sweep, read
@@ -334,6 +335,20 @@ def test_a_claim_of_ones_own_needs_no_python(own: tuple[Path, Path], capsys: pyt
     assert f"{2 * count} runs" in said and "all of them are done already" in said
     assert re.search(r"verdict: the claim (holds|is inconclusive), over \d+ seeds", said)
     assert count in (20, 40) and ("holds" in said) == (count < 40 or "claim holds" in said)
+
+
+def test_a_signal_is_read_at_the_last_look(tmp_path: Path) -> None:
+    """Of each run its own curve's last point; of a layer that is not there the refusal names the nearest."""
+    trained = ["dataset=iris", "act=sigmoid", "arch.depth=2", "arch.width=4", "seed=0,1", "trainer.max_steps=4"]
+    swept = f"hydra.sweep.dir={tmp_path / 's'}"
+    assert command.main(ROOT, ["-m", *trained, "trainer.probe_every=2", swept]) == 0
+    made = read(tmp_path / "s")
+    found = merged([made]).rows
+    curves = [made.curves(run.record)["signal/mean/act2"] for run in found]
+    assert [steps.tolist() for steps, _ in curves] == [[2, 4]] * 2
+    assert values(quantity("signal/mean/act2"), found).tolist() == [heights[-1] for _, heights in curves]
+    with pytest.raises(Refused, match=r"no curve of .* 'signal/mean/act3'\. Known: .* Did you mean signal/mean/act"):
+        values(quantity("signal/mean/act3"), found)
 
 
 def test_a_report_states_the_verdict(own: tuple[Path, Path]) -> None:

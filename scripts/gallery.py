@@ -50,10 +50,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--config-dir", type=Path, metavar="DIR", help="a folder of experiments of your own")
     parser.add_argument("--out", type=Path, default=Path("outputs/gallery"), metavar="DIR")
     args = parser.parse_args(argv)
-    return command.answered(lambda: _gallery(args), sys.argv[1:] if argv is None else argv)
+    words = sys.argv[1:] if argv is None else argv
+    return command.answered(lambda: _gallery(args, words), words)
 
 
-def _gallery(args: argparse.Namespace) -> int:
+def _gallery(args: argparse.Namespace, words: Sequence[str]) -> int:
     report.check()
     composer = Composer(ROOT / "conf", extra=args.config_dir)  # what it has read serves all claims
     import initlab.training.sweep  # noqa: F401  (takes long: once, before the forks)
@@ -62,7 +63,7 @@ def _gallery(args: argparse.Namespace) -> int:
     for entry in side_by_side(partial(_entry, composer, args), list(_chosen(args))):
         print(_said(entry), flush=True)
         entries.append(entry)
-    print(write(entries, args.out))
+    print(write(entries, args.out, " ".join(["python scripts/gallery.py", *words])))
     return int(any(not entry.as_recorded or entry.flipped is False for entry in entries))
 
 

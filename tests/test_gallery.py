@@ -49,8 +49,9 @@ def test_a_claim_and_its_control_can_be_planned(composer: Composer, name: str) -
 
 def test_cheap_claims_hold_and_their_controls_flip(page: Path) -> None:
     said = page.read_text()
-    assert "2 holds, 0 does not hold, 0 inconclusive" in said
+    assert "2 hold, 0 do not, 0 are inconclusive" in said
     assert "Of 2 negative controls, 2 flip the verdict." in said
+    assert '<a href="#sigmoid_vanishes">sigmoid_vanishes</a>' in said and '<section id="sigmoid_vanishes">' in said
 
 
 def test_the_page_is_made_again_from_the_folders(page: Path, capsys: pytest.CaptureFixture[str]) -> None:

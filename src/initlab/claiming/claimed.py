@@ -6,10 +6,11 @@ section(judgement, "claim")           # source, expectation, the figure of effec
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from initlab.claiming.claims import claim
-from initlab.claiming.judging import Judgement, Result, judge
+from initlab.claiming.judging import Judgement, judge
 from initlab.reporting import plots
 from initlab.reporting.document import Code, Figure, Paragraph, Points, Section, Strong, Table
 from initlab.reporting.sections import drawn
@@ -61,15 +62,22 @@ def figure(found: Judgement, name: str, printed: bool = True) -> Figure:
         results = [one for one in found.results if one.check.name == check]
         one = results[0].check
         title = f"{one.says}: {one.criterion}"
-        parts.append(plots.Criterion(title, [_dot(result) for result in results], *one.bounds))
+        dots = [
+            plots.Dot(place, result.estimate.value, result.estimate.low, result.estimate.high)
+            for place, result in zip(_told_apart([result.place for result in results]), results, strict=True)
+        ]
+        parts.append(plots.Criterion(title, dots, *one.bounds))
     caption = "Each comparison's mean over the seeds with its 95 % interval; grey: what the criterion allows."
     alt = f"Dots with intervals against their criteria: {count(len(found.results), 'comparison')}, {found.verdict}."
     return drawn(plots.criteria(parts), name, caption, alt, printed)
 
 
-def _dot(one: Result) -> plots.Dot:
-    place = one.place if len(one.place) <= LONGEST else f"{one.place[: LONGEST - 1]}…"
-    return plots.Dot(place or "all runs", one.estimate.value, one.estimate.low, one.estimate.high)
+def _told_apart(places: Sequence[str]) -> list[str]:
+    """The places beside a figure: what all share is left out, and so is an axis's group."""
+    parts = [place.split(", ") for place in places]
+    shared = set[str]() if len(parts) == 1 else set.intersection(*map(set, parts))
+    short = [re.sub(r"\b\w+\.(?=\w+=)", "", ", ".join(p for p in one if p not in shared)) for one in parts]
+    return [(place if len(place) <= LONGEST else f"{place[: LONGEST - 1]}…") or "all runs" for place in short]
 
 
 def table(found: Judgement, name: str) -> Table:

@@ -97,10 +97,9 @@ class Check:
 
     @property
     def criterion(self) -> str:
-        """In symbols: > 0.7, or 0.9 to 1.1."""
-        if self.above is not None and self.below is not None:
-            return f"{self.above:g} to {self.below:g}"
-        return f"< {self.below:g}" if self.above is None else f"> {self.above:g}"
+        """In symbols: > 0.7, or −0.1 to 0.1."""
+        low, high = (None if bound is None else f"{bound:g}".replace("-", "−") for bound in (self.above, self.below))
+        return f"{low} to {high}" if low and high else f"> {low}" if low else f"< {high}"
 
     @property
     def quantities(self) -> Iterator[Quantity]:

@@ -1,19 +1,19 @@
 """One page of many claims, made from their folders alone: the same folders give the same bytes.
 
-write([Entry("he2015_depth", folder, control)], Path("outputs/gallery"))      # outputs/gallery/index.html
+write([Entry("he2015_depth", folder, control)], Path("outputs/gallery"), "make gallery")  # outputs/gallery/index.html
 """
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from initlab.claiming import claimed
-from initlab.claiming.judging import Judgement
+from initlab.claiming.judging import Judgement, Verdict
 from initlab.errors import Refused
 from initlab.reporting.document import Code, Document, Link, Listing, Paragraph, Section, Strong, Table
 from initlab.reporting.figures import style
@@ -21,6 +21,11 @@ from initlab.reporting.typeset import page
 from initlab.reporting.wording import count, interval, number
 from initlab.storage.folder import Sweep, read
 
+WORDS: Mapping[Verdict, tuple[str, str]] = {
+    "holds": ("holds", "hold"),
+    "does not hold": ("does not", "do not"),
+    "inconclusive": ("is inconclusive", "are inconclusive"),
+}
 OPPOSITE = {"holds": "does not hold", "does not hold": "holds"}
 
 
@@ -57,18 +62,22 @@ class Entry:
     def seconds(self) -> float:
         return float(sum(record["seconds"] for record in self.sweep.records))
 
+    @property
+    def cost(self) -> str:
+        return f"{count(len(self.sweep.records), 'run')}, {self.seconds:.0f} s"
 
-def write(entries: Sequence[Entry], into: Path) -> Path:
-    """Write the page of these claims; returns it. Their reports are linked where there are any."""
+
+def write(entries: Sequence[Entry], into: Path, command: str) -> Path:
+    """Write the page of these claims, made by a command; returns it. Their reports are linked where there are any."""
     into.mkdir(parents=True, exist_ok=True)
-    (into / "index.html").write_text(page(made(entries, into)), encoding="utf-8")
+    (into / "index.html").write_text(page(made(entries, into, command)), encoding="utf-8")
     return into / "index.html"
 
 
-def made(entries: Sequence[Entry], into: Path) -> Document:
+def made(entries: Sequence[Entry], into: Path, command: str) -> Document:
     """The page as a document."""
     verdicts = Counter(entry.found.verdict for entry in entries)
-    counted = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in ("holds", "does not hold", "inconclusive"))
+    counted = ", ".join(f"{verdicts[verdict]} {WORDS[verdict][verdicts[verdict] != 1]}" for verdict in WORDS)
     answer = [Paragraph(f"Of {count(len(entries), 'claim')}: ", Strong(counted), ".")]
     if other := [entry.name for entry in entries if not entry.as_recorded]:
         answer.append(Paragraph("Another verdict than their files record: ", Strong(", ".join(other)), "."))
@@ -78,10 +87,9 @@ def made(entries: Sequence[Entry], into: Path) -> Document:
         answer.append(Paragraph(f"Of {count(len(tried), 'negative control')}, {flips} flip the verdict."))
     with style():
         parts = [_part(entry, into) for entry in entries]
-    facts = [count(sum(len(e.sweep.records) for e in entries), "run"), f"{sum(e.seconds for e in entries):.0f} s"]
-    commands = [Listing("python scripts/gallery.py " + " ".join(entry.name for entry in entries))]
+    facts = [count(sum(len(e.sweep.records) for e in entries), "run"), f"{sum(e.seconds for e in entries):,.0f} s"]
     title = "Do the field's claims on initialization hold on this machine?"
-    return Document(title, commands, answer, facts, [_summary(entries), *parts], "initlab gallery")
+    return Document(title, [Listing(command)], answer, facts, [_summary(entries), *parts], "initlab gallery")
 
 
 def _summary(entries: Sequence[Entry]) -> Section:
@@ -89,15 +97,18 @@ def _summary(entries: Sequence[Entry]) -> Section:
     rows = []
     for entry in entries:
         one = max(entry.found.results, key=lambda result: (result.verdict != "holds", result.p or 0.0))
-        value = f"{number(one.estimate.value)} {interval(one.estimate)}"
         flips = {None: "–", True: "flips", False: "does not flip"}[entry.flipped]
-        wanted = f"{one.check.says}: {one.check.criterion}"
-        rows.append([entry.name, entry.found.verdict, wanted, value, flips, f"{entry.seconds:.0f} s"])
+        decides = (
+            f"{one.check.says}: {number(one.estimate.value)} {interval(one.estimate)}, wanted {one.check.criterion}"
+        )
+        name = Link(entry.name, f"#{entry.name}")
+        rows.append([name, entry.found.verdict, entry.found.claim.question, decides, flips, f"{entry.seconds:,.0f} s"])
     caption = (
-        "Each claim, and of its comparisons the one that decides. Control: whether the verdict flips where it must."
+        "Each claim, and of its comparisons the one that decides: mean and 95 % interval over the seeds. Control: "
+        "whether the verdict flips where it must."
     )
-    columns = ["claim", "verdict", "criterion", "mean and 95 % interval", "control", "cost"]
-    return Section("claims", "The claims", [Table("claims", caption, columns, rows, frozenset({3, 5}), 1)])
+    columns = ["claim", "verdict", "question", "what decides", "control", "cost"]
+    return Section("claims", "The claims", [Table("claims", caption, columns, rows, frozenset({5}), 1)])
 
 
 def _part(entry: Entry, into: Path) -> Section:
@@ -105,7 +116,7 @@ def _part(entry: Entry, into: Path) -> Section:
     changed = bool(entry.sweep.description.get("claim_changed"))
     section = claimed.section(entry.found, entry.name, changed, printed=False)
     blocks = [Paragraph(Strong(entry.found.claim.question)), *section.blocks]
-    how = ["Run it: ", Code(f"python train.py -m +experiment={entry.name}"), "."]
+    how = ["Run it: ", Code(f"python train.py -m +experiment={entry.name}"), f" ({entry.cost})."]
     report = entry.folder / "report" / "index.html"
     if report.exists():
         how += [" All cells, curves and seeds: ", Link("its report", _relative(report, into)), "."]

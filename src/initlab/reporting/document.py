@@ -21,7 +21,8 @@ class Strong(str):
 
 
 class Link(str):
-    """Words that lead to another page of ours, such as Link("its report", "he2015_depth/report/index.html")."""
+    """Words that lead elsewhere on a page or to another page of ours, in a paragraph or a table's cell, such as
+    Link("its report", "he2015_depth/report/index.html")."""
 
     href: str
 

@@ -98,9 +98,8 @@ def _summary(entries: Sequence[Entry]) -> Section:
     for entry in entries:
         one = max(entry.found.results, key=lambda result: (result.verdict != "holds", result.p or 0.0))
         flips = {None: "–", True: "flips", False: "does not flip"}[entry.flipped]
-        decides = (
-            f"{one.check.says}: {number(one.estimate.value)} {interval(one.estimate)}, wanted {one.check.criterion}"
-        )
+        spread, wanted = (words.replace(" ", "\u00a0") for words in (interval(one.estimate), one.check.criterion))
+        decides = f"{one.check.says}: {number(one.estimate.value)} {spread}, wanted {wanted}"
         name = Link(entry.name, f"#{entry.name}")
         rows.append([name, entry.found.verdict, entry.found.claim.question, decides, flips, f"{entry.seconds:,.0f} s"])
     caption = (

@@ -19,6 +19,13 @@ def test_what_shares_is_stacked_and_what_does_not_is_not() -> None:
     assert split.seconds == pytest.approx(10 * STACK + 4 * 200 * 2.5e-3 + 6 * 200 * 1e-2)
 
 
+def test_a_gain_that_may_be_noise_is_none() -> None:
+    """A vision transformer on a CPU, say: whatever a few updates seem to tell, its runs train one by one."""
+    noisy = {1: 1e-2, 2: 1.94e-2, 4: 3.84e-2, 8: 8.1e-2}
+    assert best({(2, 1): [Group(8, 200, noisy)]}).sizes == [[1] * 8]
+    assert best({(2, 1): [Group(8, 200, noisy | {4: 3.7e-2})]}).sizes == [[4, 4]]
+
+
 def test_no_worker_is_idle_while_another_has_two_left() -> None:
     """Sixteen at once would be the cheapest update, and one of two cores would do nothing."""
     assert best({(2, 1): [Group(16, 2000, SHARED)]}).sizes == [[8, 8]]

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from initlab.planning.plan import even
 
 STACK = 0.1  # seconds that a stack costs besides its steps: nets, Lightning's loops, the sync of its results
+GAIN = 0.05  # of an update of a run: a stack that promises less may well lose, as a few updates tell no more than that
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,9 @@ class Group:
         return (1 - share) * self.seconds[below] + share * self.seconds[above]
 
     def cheapest(self, most: int) -> int:
-        """The measured width, of at most ``most``, at which an update of a run costs least."""
-        return min((w for w in self.seconds if w <= most), key=lambda w: self.seconds[w] / w)
+        """The measured width, of at most ``most``, at which an update of a run costs least; 1 if none gains."""
+        width = min((w for w in self.seconds if w <= most), key=lambda w: self.seconds[w] / w)
+        return width if self.seconds[width] / width < (1 - GAIN) * self.update(1) else 1
 
 
 @dataclass(frozen=True)

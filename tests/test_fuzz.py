@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -31,7 +32,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TOKEN", CANARY)
     monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    root = logging.getLogger()
+    level = root.level
     yield tmp_path
+    for handler in [one for one in root.handlers if type(one) is logging.StreamHandler]:
+        root.removeHandler(handler)  # of Hydra's --info: it writes where a test's words went, which is closed by then
+    root.setLevel(level)
 
 
 def answer(argv: list[str], capsys: pytest.CaptureFixture[str]) -> int:

@@ -222,6 +222,7 @@ def test_a_refusal_imports_nothing_heavy(tmp_path: Path) -> None:
         ("--cfg job init=xavier seed=3", ("seed: 3", "name: xavier")),
         ("seed=3 --cfg job init=xavier", ("seed: 3", "name: xavier")),
         ("--cfg job --package init", ("@package init", "name: kaiming")),
+        ("act=silu --hydra-help sweep.dry_run=true", ("== Flags ==", "--multirun,-m")),
         ("--info defaults +experiment=article_mymodel", ("Defaults List", "experiment/article_mymodel")),
     ],
 )

@@ -119,6 +119,8 @@ def _information(root: Path, composer: Any, args: Namespace, parser: ArgumentPar
     def show(_: Any) -> None:
         raise AssertionError("these flags run nothing")
 
+    if args.hydra_help:
+        args.overrides = []  # they are of our config, and that page is composed without it
     # As hydra.main does, but for its parser, which takes no words on both sides of a flag.
     _run_hydra(args, parser, show, config_path=str(root / "conf"), config_name="config")
     return 0

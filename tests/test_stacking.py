@@ -171,7 +171,7 @@ def test_workers_time_together_and_train(tmp_path: Path) -> None:
         assert note["update"].keys() >= {"1"} and all(spent > 0 for spent in note["update"].values())
 
 
-def test_a_rehearsal_stops_where_memory_or_time_ends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_rehearsal_stops_where_gains_memory_or_time_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     configs = tuple(run.config for run in made(tmp_path, *SIX).stacks[0].runs)
 
     def update(configs: Sequence[Config], data: Data) -> tuple[int, float]:
@@ -184,6 +184,8 @@ def test_a_rehearsal_stops_where_memory_or_time_ends(monkeypatch: pytest.MonkeyP
         assert outcome.how == "done"
         return dict(outcome.found)
 
+    monkeypatch.setattr(rehearsal, "_update", lambda configs, data: (60, 1e-6 * len(configs)))
+    assert found(1.0) == {"steps": 60, "seconds": [(1, 1e-6), (2, 2e-6), (4, 4e-6)], "why": "wider ones gain nothing"}
     monkeypatch.setattr(rehearsal, "_update", update)
     assert found(1.0) == {"steps": 60, "seconds": [(1, 1e-6), (2, 1e-6)], "why": "4 do not fit into memory"}
     assert found(0.0)["why"] == "wider ones would take more than 0 % of the time"

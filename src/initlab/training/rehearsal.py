@@ -1,7 +1,7 @@
 """What an update of a stack costs on this device, by the stack's width: a few updates of each, and nothing is kept.
 
     timed(Rehearse("1f0c", configs, runs=128, threads=1, share=0.03)).found
-    # {"steps": 180, "seconds": [(1, 1.0e-3), (2, 1.3e-3), ...], "why": "wider ones cost more"}
+    # {"steps": 180, "seconds": [(1, 1.0e-3), (2, 1.3e-3), ...], "why": "wider ones gain nothing"}
 
 Widths double while an update of a run gets cheaper, memory lasts, and the time spent stays below a share of what the
 runs would take one by one.
@@ -23,11 +23,11 @@ from initlab.config import Config
 from initlab.datasets import Data, load
 from initlab.errors import Refused
 from initlab.executors.items import Outcome, Rehearse
+from initlab.executors.widths import GAIN
 from initlab.training.module import Chunk, StackModule
 from initlab.training.nets import arithmetic, device_of, out_of_memory
 
 WARM, TIMED = 1, 2  # updates; the quickest of those timed counts, as whatever else a machine does only adds
-DEARER = 1.05  # so many times the least that an update of a run has cost, twice in a row: wider will not do
 
 
 def timed(item: Rehearse) -> Outcome:
@@ -70,8 +70,8 @@ def _found(item: Rehearse) -> dict[str, Any]:
         if len(seconds) == 1:
             allowed = item.share * item.runs * steps * seconds[width] / width
             began = time.perf_counter()  # what a process does for the first time is no matter of widths
-        if item.widths is None and _dearer(seconds):
-            why = "wider ones cost more"
+        if item.widths is None and _in_vain(seconds):
+            why = "wider ones gain nothing"
             break
     return {"steps": steps, "seconds": list(seconds.items()), "why": why}
 
@@ -80,9 +80,10 @@ def _doubled(runs: int) -> list[int]:
     return [*(2**i for i in range((runs - 1).bit_length())), runs]
 
 
-def _dearer(seconds: dict[int, float]) -> bool:
+def _in_vain(seconds: dict[int, float]) -> bool:
+    """Whether the last two widths are no gain over those before: an update of a conv net, say, shares nothing."""
     each = [seconds[width] / width for width in sorted(seconds)]
-    return len(each) > 2 and min(each[-2:]) > DEARER * min(each)
+    return len(each) > 2 and min(each[-2:]) > (1 - GAIN) * min(each[:-2])
 
 
 def _update(configs: Sequence[Config], data: Data) -> tuple[int, float]:

@@ -17,7 +17,7 @@ from faults import Killed, assert_equal, made, train, updates
 from hostile import WRONG, rehashed
 from initlab.datasets import load as load_data
 from initlab.errors import Refused
-from initlab.planning.plan import Stack
+from initlab.planning.runs import Stack
 from initlab.storage.folder import read
 from initlab.training import module
 from initlab.training.checkpoint import MOST_HEADER, Layout, packed, unpacked

@@ -68,7 +68,7 @@ ORDER = [
     ["schemes.adapt", "schemes.recurrent", "schemes.branches", "schemes.attention", "schemes.mup"],
     ["schemes.learned"],
     ["schemes.apply"],
-    ["schemes.initial"],
+    ["schemes.initial", "planning.runs"],
     ["planning.axes", "analysis.runs", "training.checkpoint", "training.signals", "claiming.quantities"],
     ["analysis.scores", "analysis.series", "claiming.claims"],
     ["analysis.cells", "claiming.readings"],
@@ -130,6 +130,7 @@ PLANNING = [
     "datasets",
     "claiming.quantities",
     "claiming.claims",
+    "planning.runs",
     "planning.plan",
 ]
 STATS = ["stats", "stats.intervals", "stats.comparisons", "stats.survival", "stats.factors", "stats.trends"]

@@ -17,7 +17,8 @@ from rich.console import Console
 
 from initlab.planning import plan as planning
 from initlab.planning.compose import Composer
-from initlab.planning.plan import Plan, Run
+from initlab.planning.plan import Plan
+from initlab.planning.runs import Run
 from initlab.storage.folder import read
 from initlab.storage.journal import Record
 from initlab.views import progress

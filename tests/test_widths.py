@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from initlab.executors.widths import STACK, Group, best
-from initlab.planning.plan import even
+from initlab.planning.runs import even
 
 SHARED = {1: 1.0e-3, 2: 1.1e-3, 4: 1.3e-3, 8: 1.7e-3, 16: 2.5e-3}  # each doubling costs less than twice
 ALONE = {1: 1.0e-2, 2: 2.1e-2, 4: 4.4e-2}  # a conv net's: nothing is shared

@@ -15,7 +15,7 @@ from scripts.benches.rows import ROOT, Row, command, timed
 from initlab.specs import INITS
 
 if TYPE_CHECKING:
-    from initlab.planning.plan import Run
+    from initlab.planning.runs import Run
 
 THOUSAND = ["-m", "init=xavier,kaiming", "act=relu,tanh", "optimizer.lr=0.1,0.03,0.01,3e-3,1e-3", "seed=range(50)"]
 # every scheme that takes any net and any activation

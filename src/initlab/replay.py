@@ -22,7 +22,8 @@ import numpy as np
 from initlab.config import UNKEYED, Config, checked, key, typed
 from initlab.datasets import fingerprint
 from initlab.errors import Refused
-from initlab.planning.plan import Axis, Plan, Run, Stack, safe
+from initlab.planning.plan import Axis, Plan, safe
+from initlab.planning.runs import Run, Stack
 from initlab.specs import DATASETS, SWEEP
 from initlab.storage.commands import changes as _changes
 from initlab.storage.commands import commands, numbers

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from initlab.config import Config
-from initlab.planning.plan import Run, Stack
+from initlab.planning.runs import Run, Stack
 from initlab.storage.journal import part_id
 
 Cause = Literal["memory", "killed", "unknown"]  # why a worker died, as far as its executor can tell

@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from initlab.errors import Refused
-from initlab.planning.plan import Stack
+from initlab.planning.runs import Stack
 
 MOST_JOBS = 16  # of a queue, unless sweep.workers says otherwise
 NEEDS = {"ray": "ray", "slurm": "submitit"}

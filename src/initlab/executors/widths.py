@@ -14,7 +14,7 @@ import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from initlab.planning.plan import even
+from initlab.planning.runs import even
 
 STACK = 0.1  # seconds that a stack costs besides its steps: nets, Lightning's loops, the sync of its results
 GAIN = 0.05  # of an update of a run: a stack that promises less may well lose, as a few updates tell no more than that

@@ -19,7 +19,8 @@ from torch.func import functional_call
 
 from initlab.datasets import load
 from initlab.errors import Refused
-from initlab.planning.plan import Plan, Stack
+from initlab.planning.plan import Plan
+from initlab.planning.runs import Stack
 from initlab.slots import slots
 from initlab.training.module import StackModule
 from initlab.training.step import step

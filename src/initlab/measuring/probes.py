@@ -22,7 +22,8 @@ from initlab.measuring.advice import Advice, advise
 from initlab.measuring.findings import Probe, as_json, unmeasured
 from initlab.measuring.portrait import draw, scalars
 from initlab.measuring.probing import ROWS, Expected, expected, measure
-from initlab.planning.plan import Plan, Run
+from initlab.planning.plan import Plan
+from initlab.planning.runs import Run
 from initlab.storage import events
 from initlab.storage.disk import write
 from initlab.storage.folder import PROBE_FILE

@@ -14,7 +14,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +27,8 @@ from initlab.planning.axes import Sweep, read
 from initlab.planning.compose import Composer, select
 from initlab.planning.design import canonical, same
 from initlab.planning.product import jobs
+from initlab.planning.runs import Run, Stack, cut, even
 from initlab.specs import ARCHS, GROUPS, INITS, PER_RUN, SEEDS, TRAINER
-from initlab.storage.journal import part_id
 
 # What the runs of one stack may differ in, besides PER_RUN of the optimizer; all else they share.
 UNSHARED = ("init", "seed", "init_seed", "order_seed", "sweep")
@@ -46,34 +45,6 @@ class Axis:
     name: str
     values: tuple[Any, ...]
     role: str
-
-
-@dataclass(frozen=True)
-class Run:
-    """One training. ``choices`` are its values on the axes, ``key`` the hash of what decides its numbers."""
-
-    name: str
-    key: str
-    choices: Mapping[str, Any]
-    config: Config
-    fingerprint: str
-
-
-@dataclass(frozen=True)
-class Stack:
-    """Runs trained as one program. ``id`` is the hash of their keys. ``open``: or as several, once that is measured."""
-
-    runs: tuple[Run, ...]
-    open: bool = False
-
-    @property
-    def id(self) -> str:
-        return part_id(run.key for run in self.runs)
-
-    @property
-    def config(self) -> Config:
-        """What the runs share can be read off the first."""
-        return self.runs[0].config
 
 
 @dataclass(frozen=True)
@@ -230,18 +201,6 @@ def _shared(config: Config) -> Config:
     shared = {name: value for name, value in config.items() if name not in UNSHARED}
     shared["optimizer"] = {k: v for k, v in config["optimizer"].items() if k not in PER_RUN}
     return shared
-
-
-def even(runs: int, width: int) -> list[int]:
-    """Sizes of at most ``width``, as equal as can be: 70 runs are 35 + 35, not 64 + 6."""
-    count = -(-runs // width)
-    return [(i + 1) * runs // count - i * runs // count for i in range(count)]
-
-
-def cut(runs: Sequence[Run], sizes: Iterable[int]) -> list[Stack]:
-    """Stacks of these sizes."""
-    rest = iter(runs)
-    return [Stack(tuple(islice(rest, size))) for size in sizes]
 
 
 def _folder(sweep: Sweep, axes: Sequence[Axis], runs: Sequence[Run]) -> Path:

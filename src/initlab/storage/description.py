@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from initlab.errors import Refused
-from initlab.planning.plan import Plan, Stack, plan_id, stacked
+from initlab.planning.plan import Plan, plan_id, stacked
+from initlab.planning.runs import Stack
 from initlab.specs import SEEDS
 
 SCHEMA = 1

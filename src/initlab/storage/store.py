@@ -27,7 +27,8 @@ from types import TracebackType
 from typing import Any
 
 from initlab.errors import Refused
-from initlab.planning.plan import Plan, Run, Stack
+from initlab.planning.plan import Plan
+from initlab.planning.runs import Run, Stack
 from initlab.storage import disk, journal, received
 from initlab.storage.commands import commands, same_making
 from initlab.storage.description import as_begun, axes_of, claim_of, described, grows, restacked, stacks_of

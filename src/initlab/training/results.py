@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from initlab.datasets import Data
-from initlab.planning.plan import Run
+from initlab.planning.runs import Run
 from initlab.storage.journal import Record
 from initlab.training.curves import Series
 from initlab.training.module import StackModule

@@ -21,7 +21,7 @@ from initlab.executors.items import Outcome, Rehearse
 from initlab.executors.layout import Layout, arranged, cores
 from initlab.executors.pool import Pool, pool
 from initlab.executors.widths import Group, Split, best
-from initlab.planning.plan import Stack, cut, even
+from initlab.planning.runs import Stack, cut, even
 from initlab.storage.folder import description_of
 from initlab.storage.store import Store
 from initlab.training import interrupts

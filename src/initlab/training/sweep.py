@@ -20,7 +20,7 @@ from dataclasses import replace
 
 from initlab.executors.items import Item, Outcome
 from initlab.executors.pool import Pool, pool
-from initlab.planning.plan import Run, Stack
+from initlab.planning.runs import Run, Stack
 from initlab.storage.store import Store, write_table
 from initlab.training import interrupts
 from initlab.training.stacking import layout_of, settle

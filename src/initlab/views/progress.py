@@ -22,7 +22,8 @@ from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from initlab.planning.plan import Plan, Run
+from initlab.planning.plan import Plan
+from initlab.planning.runs import Run
 from initlab.storage.journal import Record
 from initlab.views.tables import ranking
 

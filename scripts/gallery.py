@@ -29,6 +29,7 @@ from initlab import command
 from initlab.claiming.gallery import Entry, write
 from initlab.claiming.growth import Make
 from initlab.errors import Refused, unknown
+from initlab.executors import zygote
 from initlab.executors.forks import side_by_side
 from initlab.planning import plan as planning
 from initlab.planning.compose import Composer
@@ -57,8 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _gallery(args: argparse.Namespace, words: Sequence[str]) -> int:
     report.check()
     composer = Composer(ROOT / "conf", extra=args.config_dir)  # what it has read serves all claims
-    import initlab.training.sweep  # noqa: F401  (takes long: once, before the forks)
-
+    zygote.load()  # takes long: once, before the forks
     entries = []
     for entry in side_by_side(partial(_entry, composer, args), list(_chosen(args))):
         print(_said(entry), flush=True)

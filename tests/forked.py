@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import initlab.training.sweep  # noqa: F401  # torch and lightning, before the fork
+import initlab.executors.worker  # noqa: F401  # torch and lightning, before the fork
 from faults import ROOT
 from initlab.command import main
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import initlab.training.sweep  # noqa: F401  # torch and lightning, before the fork
+import initlab.executors.worker  # noqa: F401  # torch and lightning, before the fork
 from faults import ROOT
 from initlab.command import main
 from initlab.storage import record
@@ -54,8 +54,11 @@ class Child:
             os._exit(code)
 
     def workers(self) -> list[int]:
-        """Its forks."""
-        return [int(pid) for pid in _of(self.pid, f"task/{self.pid}/children").split()]
+        return [worker for zygote in children(self.pid) for worker in children(zygote)]
+
+    def forks(self) -> list[int]:
+        """Its zygote, and the workers."""
+        return [*children(self.pid), *self.workers()]
 
     def poll(self) -> int | None:
         """The exit code, or minus the signal; None while it runs."""
@@ -73,6 +76,10 @@ class Child:
 
     def said(self, cwd: Path) -> str:
         return (cwd / f"log.{self.pid}").read_text()
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in _of(pid, f"task/{pid}/children").split()]
 
 
 def gone(pid: int) -> bool:

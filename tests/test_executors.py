@@ -15,12 +15,14 @@ from typing import Any
 
 import pytest
 from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
 
 from faults import ROOT, TINY, assert_equal, made, numbers, train
 from forks import Child, gone
 from initlab import plugins
-from initlab.executors import local, pool
+from initlab.executors import local, pool, zygote
 from initlab.executors.messages import packed, unpacked
+from initlab.executors.zygote import Zygote
 from initlab.specs import INITS
 from initlab.storage.folder import read
 from initlab.storage.store import Store
@@ -52,6 +54,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The current folder, with a plug-in whose scheme raises; what it registers is taken back."""
     folder, before = tmp_path_factory.mktemp("here"), Path.cwd()
     (folder / "broken_scheme.py").write_text(BROKEN)
+    Plugins.instance()  # Hydra's join its repository when they are first looked for
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(INITS, "_specs", dict(INITS._specs))
         patch.setattr(INITS, "_functions", dict(INITS._functions))
@@ -88,12 +91,14 @@ def executor(how: str, patch: pytest.MonkeyPatch) -> list[str]:
     if how == "ray":
         pytest.importorskip("ray", reason="ray is not installed")
         return ["sweep.executor=ray"]
+    if how == "at hand":
+        patch.setattr(Zygote, "at_hand", Zygote())
     if how == "spawned":
         patch.setattr(pool, "Processes", Spawned)
     return []
 
 
-HOW = ["forked", "spawned", "ray", "processes of submitit", pytest.param("slurm", marks=pytest.mark.torture)]
+HOW = ["forked", "at hand", "spawned", "ray", "processes of submitit", pytest.param("slurm", marks=pytest.mark.torture)]
 
 
 @pytest.mark.parametrize("how", HOW)
@@ -102,6 +107,7 @@ def test_every_number_is_the_same_wherever_it_is_made(
 ) -> None:
     """Two workers; nothing that one needs is left behind."""
     train(made(broken / how, *MIXED, "sweep.workers=2", *executor(how, monkeypatch)))
+    zygote.dismiss()
     assert not (broken / f".{how}.slurm").exists()
     there = measured(broken / how)
     assert there.keys() == here.keys()
@@ -205,12 +211,13 @@ def test_a_stopped_coordinator_leaves_no_worker_and_goes_on_exactly(
     """Ctrl-C reaches all of a terminal's processes; they leave because the coordinator tells them to."""
     words = ["-m", *TINY, *LONG, "sweep.workers=2", "hydra.sweep.dir=s"]
     child = Child(words, tmp_path, slow=0.02)
-    workers = until(lambda: (found := child.workers()) and len(found) == 2 and found)
+    until(lambda: len(child.workers()) == 2)
+    forks = child.forks()
     until(lambda: len(list((tmp_path / "s" / "checkpoints").glob("*"))) >= 2)
-    for pid in [*(workers if number == signal.SIGINT else []), child.pid]:
+    for pid in [*(forks if number == signal.SIGINT else []), child.pid]:
         os.kill(pid, number)
     assert child.wait() == (-9 if number == signal.SIGKILL else 128 + number)
-    until(lambda: all(gone(pid) for pid in workers))
+    until(lambda: all(gone(pid) for pid in forks))
     if number != signal.SIGKILL:
         assert "the 2 stacks in progress are kept" in child.said(tmp_path)
     assert Child(words, tmp_path).wait() == 0

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import initlab
 from initlab.errors import Refused
 from initlab.roles import Role
-from initlab.training.train import _check_answer
+from initlab.training.preflight import _check_answer
 
 
 class Answer(nn.Module):

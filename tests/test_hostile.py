@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-import initlab.training.sweep  # noqa: F401  # torch is loaded before anything is watched
+import initlab.executors.worker  # noqa: F401  # torch is loaded before anything is watched
 from hostile import CANARY, HOSTILE, ROOT, SPRUNG, WORDS, WRONG, describe, journal, sound
 from initlab.analysis.cells import cells
 from initlab.analysis.contrasts import families
@@ -174,7 +174,7 @@ from pathlib import Path
 from hostile import HOSTILE, sound
 from initlab.errors import Refused
 from initlab.storage.folder import read
-import initlab.training.sweep  # noqa: F401  # torch is loaded before anything is watched
+import initlab.executors.worker  # noqa: F401  # torch is loaded before anything is watched
 from initlab.replay import planned
 from initlab.views.status import status, words
 base = sound(Path("base"))

@@ -18,7 +18,7 @@ from faults import Killed, assert_equal, made, numbers, opened, train
 from initlab.command import _exit_code
 from initlab.config import Config
 from initlab.datasets import load
-from initlab.executors import pool
+from initlab.executors import here
 from initlab.executors.items import Item, Outcome
 from initlab.storage import store
 from initlab.storage.folder import read
@@ -196,7 +196,7 @@ def test_only_memory_changes_a_width_and_the_folder_says_so(tmp_path: Path, monk
 
 def test_a_half_that_does_not_fit_leaves_the_other_half_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stack of 4 raises, and then its first half runs out of memory while the second waits: nobody trains twice."""
-    whole, ends = pool.carried_out, [Outcome("raised", "ValueError"), Outcome("raised", "MemoryError", memory=True)]
+    whole, ends = here.carried_out, [Outcome("raised", "ValueError"), Outcome("raised", "MemoryError", memory=True)]
     trained: list[str] = []
 
     def carried_out(item: Item, outlet: Any) -> Outcome:
@@ -205,7 +205,7 @@ def test_a_half_that_does_not_fit_leaves_the_other_half_alone(tmp_path: Path, mo
         trained.extend(run.key for run in item.runs)
         return whole(item, outlet)
 
-    monkeypatch.setattr(pool, "carried_out", carried_out)
+    monkeypatch.setattr(here, "carried_out", carried_out)
     planned = made(tmp_path / "s", "seed=range(4)", "trainer.max_steps=5")
     assert train(planned) == {"done": 4}
     assert sorted(trained) == sorted(run.key for run in planned.runs)

@@ -87,9 +87,10 @@ ORDER = [
     ["views.tables", "views.hparams", "measuring.probes", "measuring.coordinates", "claiming.growth"],
     ["views.progress", "reporting.rebuild", "views.status"],
     ["training.writer"],
-    ["training.train", "training.rehearsal"],
+    ["training.train", "training.rehearsal", "training.preflight"],
     ["executors.worker"],
-    ["executors.local", "executors.ray", "executors.slurm"],
+    ["executors.zygote"],
+    ["executors.local", "executors.ray", "executors.slurm", "executors.here"],
     ["executors.pool"],
     ["training.stacking"],
     ["training.sweep"],
@@ -192,6 +193,18 @@ READING = [
     "reporting.report",
     "reporting.rebuild",
 ]
+# What gives work to others and writes what comes of it: it does not wait for what they import.
+COORDINATING = [
+    "executors.pipes",
+    "executors.zygote",
+    "executors.local",
+    "executors.widths",
+    "executors.pool",
+    "training.results",
+    "training.writer",
+    "training.stacking",
+    "training.sweep",
+]
 # What makes a net, its weights and its training: given typed options, it knows neither Hydra nor the disk.
 COMPUTING = [
     "laws",
@@ -234,12 +247,11 @@ COMPUTING = [
 ALLOWED = {
     "torch": {
         *COMPUTING,
-        "training.train",
+        "training.preflight",
         "training.rehearsal",
-        "training.stacking",
         "executors.layout",
         "executors.local",
-        "executors.pool",
+        "executors.here",
         "executors.worker",
         "training.curves",
         "storage.record",
@@ -356,8 +368,8 @@ def test_who_imports_what(package: str) -> None:
     assert users == ALLOWED[package]
 
 
-@pytest.mark.parametrize("module", [*PLANNING, *READING, "__init__", "command"])
-def test_planning_and_reading_import_no_torch(module: str) -> None:
+@pytest.mark.parametrize("module", [*PLANNING, *READING, *COORDINATING, "__init__", "command"])
+def test_planning_reading_and_coordinating_import_no_torch(module: str) -> None:
     """Neither themselves nor through others of the package."""
     packages = {name.split(".")[0] for m in reach(module) for name, at_once in imports(m) if at_once}
     assert not packages & {"torch", "lightning"}
@@ -379,7 +391,7 @@ def test_computing_knows_neither_hydra_nor_the_disk(module: str) -> None:
 
 def test_no_package_brings_torch_in_unseen() -> None:
     """What the syntax cannot tell: whether hydra, numpy or another package imports torch by itself."""
-    modules = ", ".join(f"initlab.{module}" for module in [*PLANNING, *READING, "command"])
+    modules = ", ".join(f"initlab.{module}" for module in [*PLANNING, *READING, *COORDINATING, "command"])
     code = f"import sys, {modules}; assert not {{'torch', 'lightning'}} & sys.modules.keys()"
     here = os.environ | {"PYTHONPATH": str(SRC.parent)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=here)

@@ -15,11 +15,12 @@ from initlab.config import Config
 from initlab.datasets import Data
 from initlab.errors import Refused
 from initlab.executors import layout as layout_module
+from initlab.executors.here import Here
 from initlab.executors.items import Rehearse
 from initlab.executors.layout import Layout
-from initlab.executors.pool import Here, pool
-from initlab.training import rehearsal, stacking, sweep
-from initlab.training import train as training
+from initlab.executors.pool import pool
+from initlab.executors.zygote import Zygote
+from initlab.training import preflight, rehearsal, stacking, sweep
 from initlab.training.module import StackModule
 from initlab.views.progress import counted
 
@@ -97,7 +98,7 @@ def test_the_workers_that_are_told_of_are_those_that_train(
     monkeypatch.setattr(stacking, "SHARE", 100.0)
     monkeypatch.setattr(stacking, "pool", Timing)
     monkeypatch.setattr(sweep, "pool", trained)
-    monkeypatch.setattr(Here, "was_threaded", False)
+    monkeypatch.setattr(Zygote, "was_threaded", False)
     for module in (layout_module, stacking):
         monkeypatch.setattr(module, "cores", lambda: cores)
     monkeypatch.setattr(torch, "get_num_threads", lambda: at[-1])
@@ -204,12 +205,12 @@ def test_a_rehearsal_trains_nothing(tmp_path: Path) -> None:
 
 def test_no_fork_computes_on_threads_where_its_parent_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It would wait for OpenMP's threads, which a fork does not have."""
-    monkeypatch.setattr(Here, "was_threaded", False)
+    monkeypatch.setattr(Zygote, "was_threaded", False)
     plan, used = made(tmp_path, *SIX), []
-    monkeypatch.setattr(training, "check_net", lambda *_: used.append(torch.get_num_threads()))
+    monkeypatch.setattr(preflight, "check_net", lambda *_: used.append(torch.get_num_threads()))
     torch.set_num_threads(2)
     try:
-        training.check(plan)
+        preflight.check(plan)
         assert set(used) == {1} and torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)

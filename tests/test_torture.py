@@ -102,8 +102,8 @@ class Stopped:
         if not self.left or child.poll() is not None:
             assert child.wait() == 0, child.said(cwd)
             return False
-        workers = child.workers()
-        for pid in [*(workers if self.number == signal.SIGINT else []), child.pid]:  # as Ctrl-C reaches all
+        forks = child.forks()
+        for pid in [*(forks if self.number == signal.SIGINT else []), child.pid]:  # as Ctrl-C reaches all
             os.kill(pid, self.number)
         began = time.monotonic()
         code = child.wait()
@@ -114,7 +114,7 @@ class Stopped:
         self.left -= 1
         self.slowest = max(self.slowest, time.monotonic() - began)
         self._check(code, child.said(cwd))
-        while not all(map(gone, workers)):
+        while not all(map(gone, forks)):
             assert time.monotonic() < began + 10, "its workers do not end"
             time.sleep(0.005)
         return True
@@ -123,8 +123,8 @@ class Stopped:
         if self.number == signal.SIGKILL and TWO in self.there.words:
             for _ in range(2):
                 time.sleep(self.chance.uniform(0, 0.3 * self.there.seconds))
-                if workers := child.workers():
-                    os.kill(self.chance.choice(workers), signal.SIGKILL)
+                if forks := child.forks():
+                    os.kill(self.chance.choice(forks), signal.SIGKILL)
                     self.workers += 1
 
     def _check(self, code: int, said: str) -> None:

@@ -1,6 +1,6 @@
-"""The command: words in, an exit code out. It owns the order of things, and imports what is heavy last.
+"""The command: words in, an exit code out. It owns the order of things, and what is heavy is imported beside it.
 
-    plan (Hydra's grammar and composition) -> the folder's state -> torch -> training -> the table, read from the disk
+    plan (Hydra's grammar and composition) -> the folder's state -> training -> the table, read from the disk
 
 Exit codes: 0 all done or diverged, 2 refused before training, 3 some runs failed, 74 disk, 75 folder in use, 128 + n
 signal n.
@@ -9,15 +9,16 @@ signal n.
 from __future__ import annotations
 
 import errno
-import gc
 import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from initlab.errors import FolderInUse, Refused, printable
+from initlab.executors import zygote
 from initlab.storage import disk
 from initlab.training import interrupts
 from initlab.training.interrupts import Interrupted
@@ -31,11 +32,23 @@ DISK_ERRORS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EIO),
     *(errno.ENOTDIR, errno.ENAMETOOLONG),
 }
+TRAINS = {"-m", "--multirun", "--run", "-r", "--config-dir", "-cd", "--config-name", "-cn"}  # flags; others ask
 
 
 def main(root: Path, argv: Sequence[str]) -> int:
     """Carry out ``train.py argv``; ``root`` holds conf/. Returns the exit code."""
-    return answered(lambda: _main(root, list(argv)), argv)
+
+    def work() -> int:
+        with zygote.ahead() if _may_train(argv) else nullcontext():
+            return _main(root, list(argv))
+
+    return answered(work, argv)
+
+
+def _may_train(argv: Sequence[str]) -> bool:
+    """Whether these words are a command that trains, as far as can be told of them before they are parsed."""
+    flags = {word.split("=")[0] for word in argv if word.startswith("-")}
+    return flags <= TRAINS and "sweep.dry_run=true" not in argv
 
 
 def answered(work: Callable[[], int], argv: Sequence[str]) -> int:
@@ -173,7 +186,7 @@ def _carry_out(root: Path, plan: Plan, argv: list[str]) -> int:
 
         report.check(plan.folder / "report")
     if any(_needs_torch_to_check(run.config) for run in plan.runs):
-        from initlab.training.train import check
+        from initlab.training.preflight import check
 
         check(plan)
     print(tables.summary(plan), flush=True)
@@ -217,12 +230,9 @@ def _run(root: Path, plan: Plan, argv: list[str]) -> None:
         found["device"]["threads"] = arranged(plan.options, plan.stacks, len(plan.stacks), None).threads
         return found
 
-    gc.disable()  # it would look in vain through torch and lightning, for a fifth of the time that they take to load
     with Store.open(plan, describe) as store:  # a second starter is told before it waits for torch
         from initlab.training import sweep
 
-        gc.freeze()  # nor would it find anything there later
-        gc.enable()
         try:
             sweep.run(store)
         except Interrupted as stopped:

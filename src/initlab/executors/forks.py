@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 from initlab.errors import FolderInUse, Refused
-from initlab.executors.pipes import follow_parent
+from initlab.executors.pipes import follow
 from initlab.training import interrupts
 
 MOST = 8  # at once, as each takes some hundred megabytes
@@ -69,9 +69,10 @@ def side_by_side(work: Callable[[A], T], items: Sequence[A]) -> Iterator[T]:
 
 def _forked(work: Callable[[A], T], item: A, core: int) -> _Fork:
     ours, theirs = Pipe(duplex=False)
+    parent = os.getpid()
 
     def run() -> None:
-        follow_parent()
+        follow(parent)
         interrupts.serve(lambda: False)
         os.sched_setaffinity(0, {core})
         with contextlib.suppress(BrokenPipeError):

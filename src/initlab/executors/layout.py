@@ -34,7 +34,7 @@ class Layout:
 
     @property
     def here(self) -> bool:
-        """Whether all is trained in this process."""
+        """Whether one worker of this machine trains all; it may be this process."""
         return self.executor == "local" and self.workers == 1
 
 
@@ -55,6 +55,13 @@ def arranged(options: Mapping[str, Any], stacks: Sequence[Stack], pending: int, 
     most = max(1, min(wanted or cores(), len(stacks)))
     threads = held or max(1, min(cores() // most, torch.get_num_threads()))
     return Layout(executor, min(wanted or max(1, cores() // threads), pending), threads)
+
+
+def all_threads() -> int:
+    """As many as torch would take by itself."""
+    import torch
+
+    return torch.get_num_threads()
 
 
 def cores() -> int:

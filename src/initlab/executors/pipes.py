@@ -47,9 +47,8 @@ class Pipe:
         return bool(self._poll.poll(0))
 
 
-def follow_parent() -> None:
+def follow(parent: int) -> None:
     """Where the kernel can (Linux), it ends this process with its parent; elsewhere the closed pipe does."""
-    parent = os.getppid()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it has died meanwhile

@@ -10,25 +10,22 @@ The calls that workers make are carried out here, by the item's writer: it is th
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
-import torch
-
 from initlab import __version__
 from initlab.errors import Refused
+from initlab.executors import zygote
 from initlab.executors.items import Cause, Item, Outcome, Rehearse
 from initlab.executors.layout import Layout
 from initlab.executors.local import Processes
 from initlab.executors.messages import packed, unpacked
 from initlab.executors.pipes import STOP
+from initlab.executors.zygote import Zygote
 from initlab.specs import GROUPS
 from initlab.storage.store import Store
-from initlab.training import rehearsal
-from initlab.training.train import carried_out
 from initlab.training.writer import Writer
 
 CALLS = ("begin", "write", "show", "save", "commit", "fail", "tick", "say")  # of an Outlet
@@ -68,13 +65,13 @@ class Pool(Protocol):
 
 def pool(layout: Layout, store: Store, most: int = 1) -> Pool:
     """The pool of a layout. ``most``: threads that what is timed may ask for."""
-    if layout.here:
-        return Here(layout.threads)
     prepare = {"threads": layout.threads, "plugins": _plugins(), "folder": str(Path.cwd()), "version": __version__}
+    if layout.executor != "local" or layout.gpus:
+        zygote.dismiss()
     if layout.executor == "local":
-        safe = max(layout.threads, most) == 1 or not Here.was_threaded
-        forks = sys.platform == "linux" and not layout.gpus and safe
-        return Workers(Processes(layout, forks, store.leave_lock), prepare)
+        if Zygote.at_hand:
+            return Workers(Processes(layout, True, store.leave_lock), prepare)
+        return _without_zygote(layout, store, prepare, most)
     if layout.executor == "ray":
         from initlab.executors.ray import Actors  # an extra: imported where it is asked for
 
@@ -84,6 +81,19 @@ def pool(layout: Layout, store: Store, most: int = 1) -> Pool:
     return Workers(Jobs(layout.workers, store.folder, store.plan.options["slurm"] or {}), prepare)
 
 
+def _without_zygote(layout: Layout, store: Store, prepare: Mapping[str, Any], most: int) -> Pool:
+    """This process, or its forks, which have its imports then, or others where these are not safe."""
+    safe = max(layout.threads, most) == 1 or not Zygote.was_threaded
+    forks = zygote.FORKS and not layout.gpus and safe
+    if layout.here or forks:
+        zygote.load()
+    if layout.here:
+        from initlab.executors.here import Here
+
+        return Here(layout.threads)
+    return Workers(Processes(layout, forks, store.leave_lock), prepare)
+
+
 def _takes_gpu(store: Store) -> bool:
     return any(stack.config["trainer"]["accelerator"] != "cpu" for stack in store.plan.stacks)
 
@@ -91,47 +101,6 @@ def _takes_gpu(store: Store) -> bool:
 def _plugins() -> list[str]:
     """Modules that have to be imported for the options that this process has."""
     return list(dict.fromkeys(str(s.facts["plugin"]) for registry in GROUPS.values() for s in registry.plugins()))
-
-
-class Here:
-    """This process: one item after the other, and no messages."""
-
-    was_threaded = False  # whether this process has trained with several threads; then a fork could not
-
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
-        self._given: tuple[Any, Any] | None = None
-        self.count = 1
-
-    @property
-    def free(self) -> bool:
-        return self._given is None
-
-    def give(self, item: Item | Rehearse, writer: Writer | None = None) -> None:
-        self._given = item, writer
-        Here.was_threaded |= isinstance(item, Rehearse) and item.threads > 1
-
-    def ended(self) -> Iterator[tuple[Any, Outcome]]:
-        if self._given is not None:
-            (item, writer), self._given = self._given, None
-            yield item, rehearsal.timed(item) if isinstance(item, Rehearse) else carried_out(item, writer)
-
-    def stop(self) -> None:
-        """What trains is asked by the signal itself."""
-
-    def dismiss(self) -> None:
-        """This process has more to do."""
-
-    def __enter__(self) -> Self:
-        self._before = torch.get_num_threads()
-        torch.set_num_threads(self.threads)
-        Here.was_threaded |= self.threads > 1
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        torch.set_num_threads(self._before)
 
 
 class Link(Protocol):

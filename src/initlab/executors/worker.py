@@ -138,14 +138,14 @@ KINDS: dict[str, Callable[[Link, Mapping[str, Any]], None]] = {
 }
 
 
-def main() -> None:
-    """``python -m initlab.executors.worker DESCRIPTOR``: a worker at the end of an inherited pipe."""
-    pipes.follow_parent()
+def work(descriptor: int, parent: int) -> None:
+    """Be a worker at this end of a pipe, for as long as the parent lives."""
+    pipes.follow(parent)
     try:
-        serve(pipes.Pipe(Connection(int(sys.argv[1]))))
+        serve(pipes.Pipe(Connection(descriptor)))
     except pipes.Gone:
         os._exit(1)
 
 
-if __name__ == "__main__":
-    main()
+if __name__ == "__main__":  # python -m initlab.executors.worker DESCRIPTOR: of a pipe that is inherited
+    work(int(sys.argv[1]), os.getppid())

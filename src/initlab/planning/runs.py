@@ -1,7 +1,7 @@
 """What is trained: runs, and the stacks that they are trained in. Whoever trains them needs no more of a plan.
 
-    stack = Stack((run, other))
-    cut(runs, even(len(runs), 32))          # stacks of at most 32 runs
+stack = Stack((run, other))
+cut(runs, even(len(runs), 32))          # stacks of at most 32 runs
 """
 
 from __future__ import annotations

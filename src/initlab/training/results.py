@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,9 @@ from initlab.datasets import Data
 from initlab.planning.runs import Run
 from initlab.storage.journal import Record
 from initlab.training.curves import Series
-from initlab.training.module import StackModule
+
+if TYPE_CHECKING:
+    from initlab.training.module import StackModule
 
 
 def ended(

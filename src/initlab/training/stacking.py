@@ -15,10 +15,8 @@ from dataclasses import replace
 from operator import itemgetter
 from typing import Any
 
-import torch
-
 from initlab.executors.items import Outcome, Rehearse
-from initlab.executors.layout import Layout, arranged, cores
+from initlab.executors.layout import Layout, all_threads, arranged, cores
 from initlab.executors.pool import Pool, pool
 from initlab.executors.widths import Group, Split, best
 from initlab.planning.runs import Stack, cut, even
@@ -42,7 +40,7 @@ def settle(store: Store, say: Callable[[str], None], elsewhere: Pool | None = No
     held = threads(store)
     lone = [Stack((run,)) for stack in stacks for run in stack.runs]
     layout = arranged(store.plan.options, lone, len(lone), held)
-    with nullcontext(elsewhere) if elsewhere else pool(layout, store, held or torch.get_num_threads()) as workers:
+    with nullcontext(elsewhere) if elsewhere else pool(layout, store, held or all_threads()) as workers:
         (first, *others) = sorted(_pairs(store, lone, replace(layout, workers=workers.count), held), key=itemgetter(1))
         copies = 1 if elsewhere else max(1, first[0] // len(stacks))  # none of this machine's is idle meanwhile
         timed = {first: _timed(workers, stacks, first, copies)}
@@ -74,7 +72,7 @@ def _pairs(store: Store, lone: Sequence[Stack], layout: Layout, held: int | None
     given = (layout.workers, layout.threads)
     if held or layout.executor != "local" or layout.gpus:
         return {given}
-    others = {torch.get_num_threads()} | ({1} if layout.here else set())
+    others = {all_threads()} | ({1} if layout.here else set())
     pairs = {(arranged(store.plan.options, lone, len(lone), threads).workers, threads) for threads in others}
     return {given} | {(workers, threads) for workers, threads in pairs if workers * threads <= cores()}
 

@@ -24,7 +24,6 @@ from initlab.planning.runs import Run, Stack
 from initlab.storage.store import Store, write_table
 from initlab.training import interrupts
 from initlab.training.stacking import layout_of, settle
-from initlab.training.train import quiet
 from initlab.training.writer import Writer
 from initlab.views import hparams
 from initlab.views.progress import Progress, watch
@@ -38,7 +37,6 @@ def run(store: Store) -> Counter[str]:
 
     Raises Interrupted once a signal is answered, OSError where the disk fails.
     """
-    quiet()
     with interrupts.held():
         if store.plan.options["executor"] == "local":
             settle(store, print)

@@ -82,7 +82,7 @@ def test_dead_units_are_counted(name: str) -> None:
 def test_the_mean_of_an_activation_is_the_modules_own(name: str) -> None:
     """What a hook on the plain net of each run sees, for the batch and the weights before the update."""
     module = ready(small_arch(name), "sigmoid")
-    x, y = module._batch(0)
+    x, y = module.rows.take(0)
     after, _ = step(module.program, module.state, x, y)
     found = signals(module.program, module.state, after, x, y)
     seen: dict[str, list[torch.Tensor]] = {}

@@ -15,7 +15,7 @@ import pytest
 from initlab import command
 from initlab.analysis.runs import merged
 from initlab.claiming import claims
-from initlab.claiming.claimed import table
+from initlab.claiming.claimed import table, told_apart
 from initlab.claiming.claims import Claim, claim
 from initlab.claiming.judging import judge
 from initlab.claiming.quantities import quantity
@@ -262,6 +262,17 @@ def test_a_test_is_named_as_it_is(three: Sweep) -> None:
     found = judge(a_claim(a=checks | {"of": "test/loss"}, b=checks | {"of": "test/accuracy"}), [three])
     assert [(one.test, one.lost) for one in found.results] == [("Wilcoxon", 0), ("t", 0)]
     assert "p: Wilcoxon and t over the seeds" in table(found, "claim").caption
+
+
+def test_places_beside_a_figure_are_told_apart() -> None:
+    """What all share is left out, and an axis's group; one alone keeps all of its place."""
+    places = [f"init.scale={scale}, arch.depth=2" for scale in (1, 32)]
+    assert told_apart(places) == ["scale=1", "scale=32"] and told_apart(places[:1]) == ["scale=1, depth=2"]
+    assert told_apart(["act=tanh, arch.depth=2 against init.name=a", "act=relu, arch.depth=2 against init.name=a"]) == [
+        "act=tanh",
+        "act=relu",
+    ]
+    assert told_apart([""]) == ["all runs"]
 
 
 def test_few_seeds_give_no_verdict(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def figure(found: Judgement, name: str, printed: bool = True) -> Figure:
         title = f"{one.says}: {one.criterion}"
         dots = [
             plots.Dot(place, result.estimate.value, result.estimate.low, result.estimate.high)
-            for place, result in zip(_told_apart([result.place for result in results]), results, strict=True)
+            for place, result in zip(told_apart([result.place for result in results]), results, strict=True)
         ]
         parts.append(plots.Criterion(title, dots, *one.bounds))
     caption = "Each comparison's mean over the seeds with its 95 % interval; grey: what the criterion allows."
@@ -72,7 +72,7 @@ def figure(found: Judgement, name: str, printed: bool = True) -> Figure:
     return drawn(plots.criteria(parts), name, caption, alt, printed)
 
 
-def _told_apart(places: Sequence[str]) -> list[str]:
+def told_apart(places: Sequence[str]) -> list[str]:
     """The places beside a figure: what all share is left out, and so is an axis's group."""
     parts = [place.split(", ") for place in places]
     shared = set[str]() if len(parts) == 1 else set.intersection(*map(set, parts))

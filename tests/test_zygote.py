@@ -14,7 +14,6 @@ import pytest
 
 from faults import ROOT, TINY, assert_equal, made, train
 from forks import Child, children, gone
-from initlab import command
 from initlab.executors import zygote
 from initlab.executors.zygote import Zygote
 
@@ -66,12 +65,6 @@ def test_a_command_that_ends_while_its_zygote_imports_leaves_nobody(
     assert process.returncode == code
     assert said.count("\n") == {None: 1, signal.SIGKILL: 0}.get(number, 2), said
     until(lambda: all(map(gone, zygotes)), 5)
-
-
-@pytest.mark.parametrize("words", [["--help"], ["-m", "--cfg=job"], ["seed=1", "sweep.dry_run=true"], ["-h"]])
-def test_what_does_not_train_has_none(words: list[str]) -> None:
-    assert not command._may_train(words)
-    assert command._may_train(["-m", "seed=1,2", "--config-dir=there"])
 
 
 def test_a_zygote_that_dies_is_replaced_and_its_workers_go_on_from_their_last_checkpoints(tmp_path: Path) -> None:

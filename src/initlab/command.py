@@ -32,23 +32,11 @@ DISK_ERRORS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EIO),
     *(errno.ENOTDIR, errno.ENAMETOOLONG),
 }
-TRAINS = {"-m", "--multirun", "--run", "-r", "--config-dir", "-cd", "--config-name", "-cn"}  # flags; others ask
 
 
 def main(root: Path, argv: Sequence[str]) -> int:
     """Carry out ``train.py argv``; ``root`` holds conf/. Returns the exit code."""
-
-    def work() -> int:
-        with zygote.ahead() if _may_train(argv) else nullcontext():
-            return _main(root, list(argv))
-
-    return answered(work, argv)
-
-
-def _may_train(argv: Sequence[str]) -> bool:
-    """Whether these words are a command that trains, as far as can be told of them before they are parsed."""
-    flags = {word.split("=")[0] for word in argv if word.startswith("-")}
-    return flags <= TRAINS and "sweep.dry_run=true" not in argv
+    return answered(lambda: _main(root, list(argv)), argv)
 
 
 def answered(work: Callable[[], int], argv: Sequence[str]) -> int:
@@ -145,7 +133,8 @@ def _train(root: Path, composer: Any, args: Namespace, argv: list[str]) -> int:
     def make(words: Sequence[str]) -> Plan:
         return planning.make(composer, words, args.multirun)
 
-    return decide(root, make(args.overrides), make, args.overrides, argv)
+    with nullcontext() if "sweep.dry_run=true" in args.overrides else zygote.ahead():
+        return decide(root, make(args.overrides), make, args.overrides, argv)
 
 
 def decide(root: Path, plan: Plan, make: Callable[[Sequence[str]], Plan], words: Sequence[str], argv: list[str]) -> int:

@@ -4,7 +4,7 @@
         Zygote.at_hand.fork(theirs)             # a worker at that end of a pipe; wait() and kill() as of a Popen
 
 Importing torch and Lightning takes longer than all else before the first update, and needs nothing that a command
-says. So the process of a command is forked as it begins, and one half imports while the other plans. The zygote
+says. So the process of a command is forked before it plans, and one half imports while the other plans. The zygote
 computes nothing: no thread of OpenMP and no GPU is at work in what is forked.
 """
 
@@ -20,8 +20,10 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from multiprocessing.connection import Connection
-from typing import ClassVar, NoReturn
+from typing import TYPE_CHECKING, ClassVar, NoReturn
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 FORKS = sys.platform == "linux"  # elsewhere what a system's libraries have begun may not survive it
 WORKER = "initlab.executors.worker"  # with torch and Lightning

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 FORKS = sys.platform == "linux"  # elsewhere what a system's libraries have begun may not survive it
 WORKER = "initlab.executors.worker"  # with torch and Lightning
+THEIRS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)  # answered by the command, and by workers
 
 
 def load() -> None:
@@ -71,7 +72,12 @@ class Zygote:
         self._forks = 0
         self._code: int | None = None
         parent = os.getpid()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, THEIRS)
         self._pid = _fork()
+        if self._pid == 0:
+            for number in THEIRS:
+                signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         if self._pid == 0:
             self._end.close()
             _carried_out(partial(_serve, theirs, parent, in_fork))
@@ -154,8 +160,6 @@ def _serve(end: socket.socket, parent: int, in_fork: Callable[[], object]) -> No
     from initlab.executors import pipes
 
     pipes.follow(parent)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2):  # they are for the command, and for its workers
-        signal.signal(number, signal.SIG_IGN)
     in_fork()
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__  # not through the parent's live region
     load()

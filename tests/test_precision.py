@@ -19,7 +19,7 @@ from initlab.specs import ARCHS
 from initlab.storage.folder import read
 from initlab.training.module import Chunk, StackModule
 from initlab.training.nets import arithmetic, build_net
-from initlab.training.train import check
+from initlab.training.preflight import check
 from nets import data_for, small_arch
 
 ROUNDING = 2.0**-8  # of a number in bfloat16, relative

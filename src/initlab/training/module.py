@@ -33,14 +33,17 @@ from initlab.specs import OPTIMIZERS, PER_RUN
 from initlab.training.batches import Batches
 from initlab.training.chain import Chain
 from initlab.training.checkpoint import INTERVALS, Checkpoint
+from initlab.training.clock import Clock, Schedule
 from initlab.training.curves import Curves
 from initlab.training.nets import DTYPES, PRODUCTS, base_net, build_net
 from initlab.training.optimizers import Hyper, Optimizer
+from initlab.training.resident import Choice, Resident, choose, lives_there
 from initlab.training.signals import signals
 from initlab.training.step import Program, State, evaluate, refusal, start, step
 from initlab.training.tape import Tensors
 
 CHUNK = 20  # updates in one training_step
+WORTH = 50  # updates to come, for which it pays to find out whether they can be replayed
 
 
 class Chunk(NamedTuple):
@@ -56,7 +59,7 @@ class StackModule(L.LightningModule):
 
     ``live`` are the lanes that are trained, by default all. The others are zeros that keep the width, and with it the
     arithmetic of the rest, as it is. A lane whose initial weights cannot be drawn joins them, its traceback in
-    ``raised``. `go_on`: from where a checkpoint stands.
+    ``raised``. ``graphs``: on a GPU, whether updates may be replayed. `go_on`: from where a checkpoint stands.
     """
 
     def __init__(
@@ -64,12 +67,15 @@ class StackModule(L.LightningModule):
         configs: Sequence[Config],
         data: Data,
         live: Sequence[int] | None = None,
+        graphs: bool = False,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.configs, self.data = configs, data
         self.live = list(range(len(configs)) if live is None else live)
         self.raised: dict[int, str] = {}
+        self.graphs = graphs
+        self.resident: Resident | None = None
         self.resumed: Checkpoint | None = None
         shared = configs[0]
         self.dtype_ = DTYPES[shared["trainer"]["precision"]]
@@ -82,6 +88,7 @@ class StackModule(L.LightningModule):
         self.initial_hashes: list[str] = []
         self.adapted: dict[int, list[Told]] = {}  # what the schemes that look at data did, by lane
         self.on_ready: Callable[[], None] = lambda: None  # before the first update
+        self.on_choice: Callable[[Choice], None] = lambda choice: None  # of replays or not
         self.on_chunk: Callable[[], None] = lambda: None  # within an epoch
         self.on_block: Callable[[], None] = lambda: None  # after an epoch and its evaluation
         self.stop: Callable[[], bool] = lambda: False  # asked after each update; then on_chunk comes at once
@@ -96,11 +103,14 @@ class StackModule(L.LightningModule):
     def prepare(self, rehearsal: bool = False) -> None:
         """Make every run's initial weights, or take the checkpoint's state, and put it and the data on the device.
 
-        In a ``rehearsal`` the weights are torch's own, the same for all: some schemes' draws take long.
+        In a ``rehearsal`` the weights are torch's own, the same for all, as some schemes' draws take long, and the
+        learning rate is 0, so that no run dies of it.
         """
         shared = self.configs[0]
         net = build_net(shared, self.data).to(self.dtype_)
         hyper = self.hyper()
+        if rehearsal:
+            hyper = hyper._replace(lr=torch.zeros_like(hyper.lr))
         self._parts = {
             name: (self._tensor(part.x).to(self.device), self._tensor(part.y).to(self.device))
             for name, part in (("train", self.data.train), ("val", self.data.val), ("test", self.data.test))
@@ -108,6 +118,8 @@ class StackModule(L.LightningModule):
         orders = [config["order_seed"] for config in self.configs]
         self.rows = Batches(*self._parts.pop("train"), orders, self.batch_size)
         optimizer: Optimizer = OPTIMIZERS.build(shared["optimizer"])
+        kind, warmup = (shared["optimizer"][field] for field in ("schedule", "warmup"))
+        schedule = Schedule(kind, self.steps, round(warmup * self.steps))
         low = PRODUCTS.get(shared["trainer"]["precision"])
         self.refusal = refusal(net, self._tensor(self.data.train.x[: self.batch_size]), low)
         self.program = Program(
@@ -116,13 +128,12 @@ class StackModule(L.LightningModule):
             self.data.task,
             optimizer.update,
             hyper,
-            shared["optimizer"]["schedule"],
-            self.steps,
-            warmup=round(shared["optimizer"]["warmup"] * self.steps),
+            Clock(schedule, optimizer.factors, hyper.lr, self.batches),
             rates=self._rates(net),
         )
         first = self.resumed.state if self.resumed else self._start(net, optimizer.slots(hyper), rehearsal)
         self.state: State = first.to(self.device)
+        self.resident = Resident(self.program, self.state, self.rows) if lives_there(self.device) else None
 
     def _start(self, net: torch.nn.Module, kept: int, rehearsal: bool) -> State:
         own = {name: p.detach() for name, p in net.named_parameters()}
@@ -209,24 +220,49 @@ class StackModule(L.LightningModule):
         return -(-self.steps // self.batches) - t // self.batches if t < self.steps else 0
 
     def on_train_epoch_start(self) -> None:
-        self.rows.shuffle(self.state.t // self.batches)
+        epoch = self.state.t // self.batches
+        self.rows.shuffle(epoch)
+        self.program.clock.start(epoch * self.batches)
+        if self.graphs and self.resident is not None and self.steps - self.state.t >= WORTH:
+            self.resident.begin(self.state.t, self.state.t % self.batches)
+            self.on_choice(choose(self.resident))
+        self.graphs = False  # asked once
 
     def training_step(self, chunk: Chunk, _: int) -> None:
         log_every, probe_every = (self.intervals[name] for name in INTERVALS)
+        began, losses, found = self.state.t, [], {}
+        if self.resident is not None:
+            self.resident.begin(began, chunk.first)
         for i in range(chunk.first, chunk.first + chunk.batches):
-            x, y = self.rows.take(i)
-            before = self.state
-            self.state, losses = step(self.program, before, x, y, self._spare)
-            if probe_every and self.state.t % probe_every == 0:
-                for metric, values in signals(self.program, before, self.state, x, y).items():
-                    self._keep(metric, values)
-            self._spare = before.params
-            if self.state.t % log_every == 0 or self.state.t == 1:
-                self._keep("train/loss", losses)
+            probed = probe_every and (self.state.t + 1) % probe_every == 0
+            before = self.resident.held() if probed and self.resident is not None else self.state
+            losses += self._update(i)
+            if probed:
+                found[self.state.t] = signals(self.program, before, self.state, *self.rows.take(i))
             if self.stop():
                 break
+        if self.resident is not None:
+            losses = self.resident.losses(chunk.first, chunk.first + self.state.t - began).unbind()
+        for t, values in enumerate(losses, began + 1):
+            if t % log_every == 0 or t == 1:
+                self._keep("train/loss", values, t)
+        for t, metrics in found.items():
+            for metric, values in metrics.items():
+                self._keep(metric, values, t)
         if self.state.t % self.batches and self.state.t < self.steps:
             self.on_chunk()
+
+    def _update(self, i: int) -> list[Tensor]:
+        """One update, of all runs. Their losses, unless the device keeps them."""
+        if self.resident is not None:
+            self.resident.advance()
+            self.state = self.state._replace(t=self.state.t + 1)
+            return []
+        x, y = self.rows.take(i)
+        before = self.state
+        self.state, losses = step(self.program, before, x, y, self._spare)
+        self._spare = before.params
+        return [losses]
 
     def validation_step(self, part: str, _: int) -> None:
         self._evaluate(part)
@@ -239,11 +275,11 @@ class StackModule(L.LightningModule):
 
     def _evaluate(self, part: str) -> None:
         loss, metric = evaluate(self.program, self.state, *self._parts[part])
-        self._keep(f"{part}/loss", loss)
-        self._keep(f"{part}/{self.data.metric}", metric)
+        self._keep(f"{part}/loss", loss, self.state.t)
+        self._keep(f"{part}/{self.data.metric}", metric, self.state.t)
 
-    def _keep(self, metric: str, values: Tensor) -> None:
-        self.curves.keep(metric, self.state.t, self.state.t * self.batch_size, values)
+    def _keep(self, metric: str, values: Tensor, t: int) -> None:
+        self.curves.keep(metric, t, t * self.batch_size, values)
 
 
 class _Chunks:

@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 from initlab.command import answered
 from initlab.errors import Refused, unknown
+from initlab.reporting.wording import count
 from initlab.storage.folder import read
 from initlab.training import interrupts
 
@@ -61,7 +62,7 @@ def replay(args: argparse.Namespace, out: Path) -> int:
     for verdict in found:
         print(f"{verdict.name}: {verdict.outcome}{': ' if verdict.first else ''}{verdict.first}")
     counts = Counter(verdict.outcome for verdict in found)
-    print(f"{len(found)} runs: {', '.join(f'{count} {outcome}' for outcome, count in counts.items())}")
+    print(f"{count(len(found), 'run')}: {', '.join(f'{n} {outcome}' for outcome, n in counts.items())}")
     for changed in replay.changes(then, now, [verdict.name for verdict in found]):
         print(f"changed: {changed}")
     return 3 if counts[replay.DIFFERENT] else 0

@@ -37,11 +37,14 @@ class Clock:
         return self.now
 
 
+def made(words: list[str]) -> Plan:
+    return planning.make(Composer(ROOT / "conf"), words, multirun=True)
+
+
 @pytest.fixture
 def plan() -> Plan:
     """12 runs in 4 stacks of 3."""
-    words = ["init=xavier,kaiming,lecun", "act=relu,tanh,gelu,silu", "trainer.max_steps=100"]
-    return planning.make(Composer(ROOT / "conf"), words, multirun=True)
+    return made(["init=xavier,kaiming,lecun", "act=relu,tanh,gelu,silu", "trainer.max_steps=100"])
 
 
 def record(run: Run, accuracy: float | None = 0.5, status: str = "done", direction: str = "max") -> Record:
@@ -88,6 +91,15 @@ def test_the_time_left_is_that_of_equal_work(plan: Plan) -> None:
             shown.tick("all", step, of=100)
             assert shown.left() == duration(7.0 * (total - made))
         shown.end([record(run) for run in stack.runs])
+
+
+def test_no_time_is_told_where_nothing_is_trained(capsys: pytest.CaptureFixture[str]) -> None:
+    plan, clock = made(["seed=0,1", "act=relu,tanh", "trainer.max_steps=0"]), Clock()
+    shown = Progress(plan, {}, clock)
+    shown.begin("all", plan.stacks[0].runs)
+    clock.now += 1
+    shown.end([record(run) for run in plan.stacks[0].runs])
+    assert capsys.readouterr().out == "stack 1 of 2: 2 runs in 1.0 s; 2 of 4 runs done\n"
 
 
 def test_a_stack_that_is_halved_ends_once(plan: Plan, capsys: pytest.CaptureFixture[str]) -> None:

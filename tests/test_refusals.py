@@ -64,6 +64,10 @@ REFUSED: dict[str, tuple[str, ...]] = {
     "arch.sizes=[8,0]": ("arch.sizes=[8, 0]: not allowed", "a list, each an integer >= 1"),
     "trainer.save_weights=1": ("trainer.save_weights=1: not allowed", "true or false"),
     "trainer.precision=float16": ("trainer.precision=float16", "float32 or float64 or tf32 or bf16"),
+    "trainer.precision=tf32 trainer.accelerator=cpu": (
+        "trainer.precision=tf32: it is how a GPU",
+        "float32 is what that",
+    ),
     "trainer=5": ("trainer=5: not a section", "trainer.max_epochs"),
     "init.rules=5": ("init.rules=5: not allowed", "a list of rules"),
     "optimizer.lr=0": ("optimizer.lr=0: not allowed", "a number > 0"),

@@ -74,7 +74,7 @@ def test_a_sweep_is_replayed_bit_for_bit(again: Callable[..., tuple[int, str]]) 
 
 def test_a_run_is_replayed_in_its_stack(again: Callable[..., tuple[int, str]]) -> None:
     code, said = again("runs/init=kaiming,seed=1")
-    assert code == 0 and "init=kaiming,seed=1: identical\n1 runs: 1 identical" in said
+    assert code == 0 and "init=kaiming,seed=1: identical\n1 run: 1 identical" in said
 
 
 def edited(path: Path, old: str, new: str) -> None:

@@ -204,7 +204,8 @@ def _needs_torch_to_check(config: Mapping[str, Any]) -> bool:
     from initlab.specs import GROUPS
 
     own = any("plugin" in GROUPS[group][config[group]["name"]].facts for group in ("arch", "act", "init"))
-    return own or bool(config["init"]["rules"]) or config["trainer"]["accelerator"] == "gpu"
+    trainer = config["trainer"]
+    return own or bool(config["init"]["rules"]) or trainer["accelerator"] == "gpu" or trainer["precision"] == "tf32"
 
 
 def _run(root: Path, plan: Plan, argv: list[str]) -> None:

@@ -67,7 +67,7 @@ class Progress:
     def __init__(self, plan: Plan, done: Mapping[str, Record], clock: Callable[[], float] = time.monotonic) -> None:
         self.plan, self._clock = plan, clock
         self._records = {run.key: done[run.key] for run in plan.runs if run.key in done}
-        self._work = {run.key: _work(run) for run in plan.runs if run.key not in done}  # what this session has to do
+        self._work = {run.key: _work(run) for run in plan.runs if run.key not in done}  # what this command has to do
         self._numbers = {run.key: number for number, stack in enumerate(plan.stacks, 1) for run in stack.runs}
         self._widths = Counter(self._numbers[key] for key in self._work)
         self._left = Counter(self._widths)  # runs of each stack that have no result yet
@@ -159,19 +159,22 @@ class Progress:
             self._show()
 
     def _show(self) -> None:
-        left = f", about {self.left()} left" if self.left() else ""
         parts = list(self._parts.values())
         if len(parts) > MOST_PARTS:
             share = sum(at.share for at in parts) / len(parts)
             going = f"{len(parts)} of {len(self.plan.stacks)} stacks train, {share:.0%} of their steps are made"
         else:
             going = "; ".join(f"{self._of(at.number)}, {self.pace(at)}" for at in parts)
-        self.say(f"{going or 'waiting'}; {self.done()}{left}")
+        self.say(f"{going or 'waiting'}; {self._so_far()}")
 
     def _ended(self, number: int) -> None:
         self._shown = self._clock()
-        left = f"; {self.done()}, about {self.left()} left" if self._work else ""
+        left = f"; {self._so_far()}" if self._work else ""
         self.say(f"{self._of(number)} in {self._shown - self._began[number]:.1f} s{left}")
+
+    def _so_far(self) -> str:
+        """Where nothing is trained, no time is left that could be told."""
+        return self.done() + (f", about {left} left" if (left := self.left()) else "")
 
     def _of(self, number: int) -> str:
         return f"stack {number} of {len(self.plan.stacks)}: {counted(self._widths[number], 'run')}"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from initlab.errors import printable
+from initlab.reporting.wording import count
 from initlab.storage import journal, received
 from initlab.storage.commands import shares
 from initlab.storage.folder import Sweep, read
@@ -66,7 +67,7 @@ def words(found: Status) -> str:
     """What a person wants to know, in a few lines."""
     folder = found.sweep.folder
     counts = ", ".join(f"{len(names)} {state}" for state, names in found.states.items() if names)
-    lines = [f"{folder}: {len(found.sweep.description['runs'])} runs: {counts}"]
+    lines = [f"{folder}: {count(len(found.sweep.description['runs']), 'run')}: {counts}"]
     if made := shares(found.sweep.records, found.sweep.description):
         lines.append("; ".join(made))
     if found.holder:

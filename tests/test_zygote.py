@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -89,3 +90,22 @@ def test_a_lone_worker_is_the_zygotes_where_there_is_one(tmp_path: Path, monkeyp
     assert [worker.wait() for worker in started] == [-signal.SIGKILL] * len(started) and started
     zygote.dismiss()
     assert_equal(tmp_path / "there", tmp_path / "here")
+
+
+@pytest.mark.skipif(not zygote.FORKS or len(os.sched_getaffinity(0)) == 1, reason="no zygote on one core")
+def test_a_command_goes_on_where_no_process_is_left_for_a_zygote(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fork() -> int:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.delitem(sys.modules, "torch", raising=False)  # as in a command
+    monkeypatch.setattr(zygote, "_fork", fork)
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    with zygote.ahead():
+        assert Zygote.at_hand is None and signal.pthread_sigmask(signal.SIG_BLOCK, ()) == blocked
+
+
+def test_no_zygote_is_made_beside_a_plug_in_that_may_have_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zygote, "_fork", lambda: pytest.fail("its threads would be missed in a fork"))
+    monkeypatch.setitem(sys.modules, "torch", sys.modules.get("torch", errno))
+    with zygote.ahead():
+        assert Zygote.at_hand is None

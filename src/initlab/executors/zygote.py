@@ -43,11 +43,13 @@ def load() -> None:
 
 @contextmanager
 def ahead() -> Iterator[None]:
-    """A zygote is at hand, and gone afterwards; not where it gains nothing: on one core, or with all imported."""
-    if not FORKS or len(os.sched_getaffinity(0)) == 1 or WORKER in sys.modules:
+    """A zygote is at hand, and gone afterwards. None where it gains nothing, on one core, or where torch is imported
+    already, by a plug-in that may have computed with it: its threads would be missed in a fork."""
+    if not FORKS or len(os.sched_getaffinity(0)) == 1 or "torch" in sys.modules:
         yield
         return
-    Zygote.at_hand = Zygote()
+    with suppress(OSError):  # no process is left for it: the command can do without
+        Zygote.at_hand = Zygote()
     try:
         yield
     finally:
@@ -73,11 +75,17 @@ class Zygote:
         self._code: int | None = None
         parent = os.getpid()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, THEIRS)
-        self._pid = _fork()
-        if self._pid == 0:
-            for number in THEIRS:
-                signal.signal(number, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        try:
+            self._pid = _fork()
+            if self._pid == 0:
+                for number in THEIRS:
+                    signal.signal(number, signal.SIG_IGN)
+        except OSError:
+            self._end.close()
+            theirs.close()
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         if self._pid == 0:
             self._end.close()
             _carried_out(partial(_serve, theirs, parent, in_fork))
@@ -165,19 +173,29 @@ def _serve(end: socket.socket, parent: int, in_fork: Callable[[], object]) -> No
     load()
     from initlab.executors import worker
 
-    forks: list[int] = []
+    forks: list[int | None] = []  # None where no process, or no descriptor, was left for it
     me = os.getpid()
     while True:
         said, ends, _, _ = socket.recv_fds(end, 64, 1)
-        if ends:
-            forks.append(_fork())
+        if said == b"fork":
+            forks.append(None)
+            with suppress(OSError):
+                forks[-1] = _fork() if ends else None
             if forks[-1] == 0:
                 end.close()
                 _carried_out(partial(worker.work, ends[0], me))
-            os.close(ends[0])
+            for descriptor in ends:
+                os.close(descriptor)
         elif said:
             which, by = map(int, said.split())
-            os.kill(forks[which], by)
-            end.send(b"%d" % os.waitstatus_to_exitcode(os.waitpid(forks[which], 0)[1]))
+            end.send(b"%d" % _code(forks[which], by))
         else:
             return
+
+
+def _code(fork: int | None, by: int) -> int:
+    """Of a process that is sent this signal, or none if 0; 1 of one that could not be made."""
+    if fork is None:
+        return 1
+    os.kill(fork, by)
+    return os.waitstatus_to_exitcode(os.waitpid(fork, 0)[1])

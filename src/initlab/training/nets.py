@@ -27,11 +27,15 @@ def device_of(config: Config) -> torch.device:
 
 def check_precision(config: Config) -> None:
     """Raises Refused for TF32 where nothing would be rounded to it, and the record would say what is not so."""
-    if config["trainer"]["precision"] == "tf32" and device_of(config).type == "cpu":
+    if config["trainer"]["precision"] != "tf32":
+        return
+    if device_of(config).type == "cpu":
         raise Refused(
             "trainer.precision=tf32: it is how a GPU rounds the factors of products, and this would train on a CPU. "
             "float32 is what that computes."
         )
+    if torch.cuda.get_device_capability() < AMPERE:
+        raise Refused(f"trainer.precision=tf32: {torch.cuda.get_device_name()} has none. float32 is what it computes.")
 
 
 @contextmanager
@@ -42,8 +46,6 @@ def arithmetic(config: Config) -> Iterator[None]:
     """
     check_precision(config)
     tf32 = config["trainer"]["precision"] == "tf32"
-    if tf32 and torch.cuda.get_device_capability() < AMPERE:
-        raise Refused(f"trainer.precision=tf32: {torch.cuda.get_device_name()} has none. float32 is what it computes.")
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32, matmul.allow_bf16_reduced_precision_reduction
     try:

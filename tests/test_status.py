@@ -11,7 +11,9 @@ import pytest
 from scripts import status as script
 
 from faults import Killed, made, opened, train
-from initlab.errors import FolderInUse
+from initlab.errors import FolderInUse, Refused
+from initlab.storage.folder import read
+from initlab.storage.store import Store
 from initlab.training import module
 from initlab.views.status import status, words
 
@@ -84,6 +86,36 @@ def test_a_lock_that_is_a_link_is_not_followed(stopped: Path, tmp_path: Path) ->
     with open(tmp_path / "s" / "lock") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         assert status(tmp_path / "s").holder == "process 1\\x1b[2J"
+
+
+def test_a_sweep_that_was_stopped_before_it_began_is_known_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its folder is there and its sweep.json is not; a copy without the lock, or with anything more, is no sweep's."""
+
+    def stop() -> dict[str, object]:
+        found = status(tmp_path / "s")
+        assert found.exit_code == 75
+        assert words(found).startswith(f"{tmp_path / 's'}: a sweep that begins just now, by process ")
+        raise Killed
+
+    with pytest.raises(Killed):
+        Store.open(made(tmp_path / "s"), stop)
+    assert status(tmp_path / "s").exit_code == 1
+    before, last = words(status(tmp_path / "s")).splitlines()
+    assert before.endswith("s: a sweep that was stopped before it began")
+    assert last == "to go on: the command that made the folder"
+    with pytest.raises(Refused, match=r"s: of a sweep that has not begun\. The command that made it goes on\.$"):
+        read(tmp_path / "s")
+    for name in ("lock", "runs/mine"):
+        shutil.copytree(tmp_path / "s", tmp_path / name.replace("/", "-"))
+    (tmp_path / "lock" / "lock").unlink()
+    (tmp_path / "runs-mine" / "runs" / "mine").mkdir()
+    for name in ("lock", "runs-mine"):
+        with pytest.raises(Refused, match="no sweep's folder"):
+            status(tmp_path / name)
+    with opened(made(tmp_path / "s")):
+        assert len(status(tmp_path / "s").states["pending"]) == 4
 
 
 def test_a_command_of_somebody_else_is_not_shown(stopped: Path, tmp_path: Path) -> None:

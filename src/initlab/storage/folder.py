@@ -27,6 +27,10 @@ MOST_DESCRIPTION = 2**26  # bytes of sweep.json
 PROBE_FILE, MOST_PROBE = "probe.json", 2**26
 
 
+class Unbegun(Refused):
+    """A folder whose sweep has not begun, as its sweep.json is not there yet."""
+
+
 @dataclass(frozen=True)
 class Sweep:
     """A folder as read: `description` is sweep.json, `records` one a finished run, in the plan's order."""
@@ -101,8 +105,11 @@ class Sweep:
 
 
 def read(folder: Path) -> Sweep:
-    """A sweep's folder. Raises Refused if it is none, or not as initlab writes it."""
-    if (description := description_of(folder)) is None:
+    """A sweep's folder. Raises Refused if it is none, or not as initlab writes it; Unbegun if it has not begun."""
+    ours = os.path.lexists(folder / "lock") and not foreign(folder)
+    if (description := description_of(folder)) is None:  # asked last, as a starter may be writing it just now
+        if ours:
+            raise Unbegun(f"{printable(str(folder))}: of a sweep that has not begun. The command that made it goes on.")
         raise Refused(f"{printable(str(folder))}: no sweep's folder, as it has no sweep.json.")
     done = journal.read(folder / "journal")
     records = [done[run["key"]] for run in description["runs"] if run["key"] in done]
@@ -130,6 +137,17 @@ def description_of(folder: Path) -> dict[str, Any] | None:
     except Refused as refusal:
         raise Refused(f"{refusal} It is not a sweep's description, or damaged. Choose another folder.") from None
     return description
+
+
+def foreign(folder: Path) -> list[str]:
+    """What a folder holds that none of ours does before its sweep.json is there."""
+    return sorted(item.name for item in folder.iterdir() if not _of_unbegun(item))
+
+
+def _of_unbegun(item: Path) -> bool:
+    if item.name in ("curves", "checkpoints", "runs"):
+        return item.is_dir() and not item.is_symlink() and not any(item.iterdir())
+    return item.name in ("lock", "sweep.json.tmp")
 
 
 def _check(record: Record, axes: Mapping[str, list[Any]], where: str) -> None:

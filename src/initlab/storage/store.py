@@ -34,7 +34,7 @@ from initlab.storage.commands import commands, same_making
 from initlab.storage.description import as_begun, axes_of, claim_of, described, grows, restacked, stacks_of
 from initlab.storage.difference import difference
 from initlab.storage.files import LARGEST
-from initlab.storage.folder import description_of, read
+from initlab.storage.folder import description_of, foreign, read
 from initlab.storage.journal import Record
 
 SCHEMA = 1
@@ -208,23 +208,17 @@ def check(plan: Plan) -> None:
     if not folder.is_dir():
         raise Refused(f"{folder}: is a file; the results need a folder.")
     received.check_tree(folder, leave_out=OURS if plan.options["fresh"] else ())
-    foreign = sorted(item.name for item in folder.iterdir() if not _left_by_a_crash(item))
+    others = foreign(folder)
     held = description_of(folder)  # after the list: another starter may be writing it just now
     if held is None:
-        if foreign:
-            raise Refused(f"{folder}: holds {', '.join(foreign[:3])}, and is no sweep's folder. Choose another.")
+        if others:
+            raise Refused(f"{folder}: holds {', '.join(others[:3])}, and is no sweep's folder. Choose another.")
         return
     if held["plan"] != plan.id and not grows(held, plan) and not plan.options["fresh"]:
         raise Refused(
             f"{folder}: holds another sweep ({difference(folder, held, plan)}). "
             "Choose another folder, or sweep.fresh=true to replace it."
         )
-
-
-def _left_by_a_crash(item: Path) -> bool:
-    """What may lie in a folder of ours before its sweep.json does."""
-    empty = item.name in ("curves", "checkpoints", "runs") and item.is_dir() and not any(item.iterdir())
-    return empty or item.name in ("lock", "sweep.json.tmp")
 
 
 def settled(plan: Plan) -> dict[str, Record]:

@@ -18,7 +18,7 @@ from initlab.errors import printable
 from initlab.reporting.wording import count
 from initlab.storage import journal, received
 from initlab.storage.commands import shares
-from initlab.storage.folder import Sweep, read
+from initlab.storage.folder import Sweep, Unbegun, read
 from initlab.views.tables import ODD_ROWS, reason
 
 STATES = ("done", "diverged", "failed", "running", "stopped", "pending")
@@ -28,10 +28,11 @@ MOST_LOCK = 400  # bytes: a process and a host
 
 @dataclass(frozen=True)
 class Status:
-    """``states``: the names of the runs that are in each; ``holder``: who trains here now, if anybody does;
-    ``checkpoints``: the last one of each stack that is begun and not done."""
+    """``sweep``: None where it has not begun; ``states``: the names of the runs in each; ``holder``: who trains here
+    now, if anybody does; ``checkpoints``: the last one of each stack that is begun and not done."""
 
-    sweep: Sweep
+    folder: Path
+    sweep: Sweep | None
     states: dict[str, list[str]]
     holder: str | None
     checkpoints: list[dict[str, Any]]
@@ -41,16 +42,19 @@ class Status:
         """0: all done or diverged, 3: and some failed, 75: somebody trains here, 1: nobody does, and runs are left."""
         if self.states["running"] or self.holder:
             return 75
-        if self.states["stopped"] or self.states["pending"]:
+        if self.sweep is None or self.states["stopped"] or self.states["pending"]:
             return 1
         return 3 if self.states["failed"] else 0
 
 
 def status(folder: Path) -> Status:
     """Raises Refused if the folder is no sweep's, or its journal is damaged."""
-    sweep, open_parts = read(folder), journal.checkpoints(folder / "journal")
-    holder = held_by(folder)
     states: dict[str, list[str]] = {state: [] for state in STATES}
+    try:
+        sweep, open_parts = read(folder), journal.checkpoints(folder / "journal")
+    except Unbegun:
+        return Status(folder, None, states, held_by(folder), [])
+    holder = held_by(folder)
     for record in sweep.records:
         states[record["status"]].append(record["name"])
     names = {run["key"]: run["name"] for run in sweep.description["runs"]}
@@ -60,15 +64,18 @@ def status(folder: Path) -> Status:
         begun = any((folder / "runs" / names[key]).exists() for key in left)
         states["pending" if not begun else "running" if holder else "stopped"] += [names[key] for key in left]
         checkpoints += open_parts.get(journal.part_id(left), [])[-1:]
-    return Status(sweep, states, holder, checkpoints)
+    return Status(folder, sweep, states, holder, checkpoints)
 
 
 def words(found: Status) -> str:
     """What a person wants to know, in a few lines."""
-    folder = found.sweep.folder
+    if (sweep := found.sweep) is None:
+        if found.holder:
+            return f"{found.folder}: a sweep that begins just now, by {found.holder}"
+        return f"{found.folder}: a sweep that was stopped before it began\nto go on: the command that made the folder"
     counts = ", ".join(f"{len(names)} {state}" for state, names in found.states.items() if names)
-    lines = [f"{folder}: {count(len(found.sweep.description['runs']), 'run')}: {counts}"]
-    if made := shares(found.sweep.records, found.sweep.description):
+    lines = [f"{found.folder}: {count(len(sweep.description['runs']), 'run')}: {counts}"]
+    if made := shares(sweep.records, sweep.description):
         lines.append("; ".join(made))
     if found.holder:
         lines.append(f"trained by {found.holder}")
@@ -76,11 +83,11 @@ def words(found: Status) -> str:
         ago = max(0.0, time.time() - last["time"])
         lines.append(f"checkpoint at step {last['step']} of {last['of']}, {ago:.0f} s ago")
     for state in ("diverged", "failed"):
-        odd = [record for record in found.sweep.records if record["status"] == state]
+        odd = [record for record in sweep.records if record["status"] == state]
         lines += [f"{record['name']} {state}{reason(record)}" for record in odd[:ODD_ROWS]]
         lines += [f"... {len(odd) - ODD_ROWS} more {state}"] if len(odd) > ODD_ROWS else []
     if found.exit_code == 1:
-        command = found.sweep.command
+        command = sweep.command
         lines.append(f"to go on: {shlex.join(command) if command else 'the recorded command does not call train.py'}")
     return "\n".join(lines)
 

@@ -362,7 +362,9 @@ def test_a_rule_that_matches_nothing_is_refused_with_the_names() -> None:
     [
         ("kaimin", {}, "init: no init 'kaimin'.*Did you mean kaiming"),
         ("kaiming", {"mod": "fan_in"}, "init.mod: no field of init=kaiming_normal 'mod'.*Did you mean mode"),
-        ("kaiming", {"mode": "fan_on"}, "init.mode=fan_on: not allowed. init.mode takes fan_in or fan_out"),
+        ("kaiming", {"mode": "fan_on"}, "init.mode=fan_on: not allowed. .* fan_in or fan_out. Did you mean fan_in?"),
+        ("kaiming", {"gain": "critcal"}, r"critical or a number > 0\. Did you mean critical\?"),
+        ("kaiming", {"gain": "\u22121"}, r"a number > 0\. \u2212 is the minus of print \(U\+2212\).* typed with -"),
         (
             "kaiming",
             {"gain": -1},

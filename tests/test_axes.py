@@ -187,6 +187,8 @@ REFUSED: dict[tuple[str, ...], str] = {
     ),
     ("sweep.roles={actt:nuisance}",): "sweep.roles: no axis 'actt'. Known: act, seed. Did you mean act?",
     ("sweep.roles={act:noise}",): "sweep.roles takes null or axes with a role each (scientific, nuisance, repeat)",
+    ("sweep.roles={act:nuisanc}",): "such as {arch.depth: nuisance}. Did you mean nuisance?",
+    ("sweep.roles={act:[repeat]}",): "sweep.roles takes null or axes with a role each",
 }
 
 

@@ -106,6 +106,15 @@ CHECK = {"of": "test/accuracy", "above": 0.5}
         (BASE | {"checks": {"a": CHECK}, "sedds": 3}, "claim.sedds: no field of a claim 'sedds'.*Did you mean seeds?"),
         (BASE | {"checks": {"a": {"of": "test/accuracy"}}}, "claim.checks.a: no criterion. Say above: or below:"),
         (BASE | {"checks": {"a": CHECK | {"of": "acc"}}}, "claim.checks.a.of=acc: not allowed.*such as test/accuracy"),
+        (BASE | {"checks": {"a": CHECK | {"of": "grwth(probe.layers.0:3.q)"}}}, "it is 1 or 0. Did you mean growth?"),
+        (
+            BASE | {"checks": {"a": CHECK | {"above": "\u22120.5"}}},
+            "claim.checks.a.above=\u22120.5: not allowed.* or a number. \u2212 is the minus of print .* typed with -",
+        ),
+        (
+            BASE | {"checks": {"a": CHECK | {"of": "probe.layers.0.q >= \u22120.5"}}},
+            "and a number it is 1 or 0. \u2212 is the minus of print",
+        ),
         (BASE | {"checks": {"a": CHECK | {"kind": "ratio"}}}, "claim.checks.a: kind=ratio needs to, a number"),
         (
             BASE | {"checks": {"a": CHECK | {"to": 2}}},

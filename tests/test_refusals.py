@@ -64,6 +64,7 @@ REFUSED: dict[str, tuple[str, ...]] = {
     "arch.sizes=[8,0]": ("arch.sizes=[8, 0]: not allowed", "a list, each an integer >= 1"),
     "trainer.save_weights=1": ("trainer.save_weights=1: not allowed", "true or false"),
     "trainer.precision=float16": ("trainer.precision=float16", "float32 or float64 or tf32 or bf16"),
+    "trainer.precision=bf61": ("trainer.precision=bf61: not allowed", "tf32 or bf16. Did you mean bf16?"),
     "trainer.precision=tf32 trainer.accelerator=cpu": (
         "trainer.precision=tf32: it is how a GPU",
         "float32 is what that",
@@ -72,6 +73,7 @@ REFUSED: dict[str, tuple[str, ...]] = {
     "init.rules=5": ("init.rules=5: not allowed", "a list of rules"),
     "optimizer.lr=0": ("optimizer.lr=0: not allowed", "a number > 0"),
     "optimizer.lr=-0.1": ("optimizer.lr=-0.1: not allowed", "a number > 0"),
+    "optimizer.lr=\u22120.1": ("\u22120.1: not an override: \u2212 is the minus of print (U+2212)", "typed with -"),
     "optimizer.lr=nan": ("optimizer.lr=nan: not allowed", "a number > 0"),
     "optimizer.lr=inf": ("optimizer.lr=inf: not allowed", "a number > 0"),
     "optimizer.lr=1e999": ("optimizer.lr=inf: not allowed", "a number > 0"),
@@ -102,10 +104,11 @@ REFUSED: dict[str, tuple[str, ...]] = {
     "seed=range(3)": ("seed=range(3): several values make a sweep: add -m",),
     "-m sweep.stack_width=1,2": ("sweep.stack_width: says how the sweep is run", "one value, not 2"),
     "-m seed=range(11) sweep.max_runs=10": ("seed (11) = 11 runs: more than sweep.max_runs=10",),
-    "sweep.executor=rey": ("sweep.executor=rey: not allowed", "local or ray or slurm"),
+    "sweep.executor=rey": ("sweep.executor=rey: not allowed", "local or ray or slurm. Did you mean ray?"),
     "sweep.workers=0": ("sweep.workers=0: not allowed", "auto or an integer >= 1"),
     "sweep.slurm={setup:reboot}": ("sweep.slurm={'setup': 'reboot'}: not allowed", "partition, account"),
     "sweep.slurm={partition:a@%b}": ("sweep.slurm={'partition': 'a@%b'}: not allowed",),
+    "sweep.slurm={partitoin:gpu}": ("sweep.slurm={'partitoin': 'gpu'}: not allowed", "Did you mean partition?"),
     "sweep.max_runs=0": ("sweep.max_runs=0: not allowed", "an integer >= 1"),
     # what is no override, or points nowhere
     "=3": ("=3: not an override", "key=value"),

@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable
 
 SHOWN = 60  # characters of a value
+MINUS = "\u2212"  # of print, as reports have it
+NO_MINUS = f"{MINUS} is the minus of print (U+2212), as a report has it; a number is typed with -, the hyphen"
 
 
 class Refused(ValueError):
@@ -29,15 +31,14 @@ def shortened(value: object) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
-def nearest(given: object, known: Iterable[str]) -> str | None:
-    """The known name closest to the given one, or None if none is close."""
-    matches = difflib.get_close_matches(str(given), list(known), n=1, cutoff=0.5)
-    return matches[0] if matches else None
+def did_you_mean(given: object, known: Iterable[str]) -> str:
+    """``" Did you mean kaiming?"``, as it ends a refusal; empty where no known name is close to, or has, what is given."""
+    text, names = str(given), list(known)
+    matches = difflib.get_close_matches(text, names, n=1) or [name for name in names if len(text) > 2 and text in name]
+    return f" Did you mean {matches[0]}?" if matches else ""
 
 
 def unknown(where: str, given: object, known: Iterable[str], what: str = "option") -> Refused:
     """The refusal of a name that is not there: given, all that is known, the nearest."""
     names = sorted(known)
-    guess = nearest(given, names)
-    hint = f" Did you mean {guess}?" if guess else ""
-    return Refused(f"{where}: no {what} '{given}'. Known: {', '.join(names) or '(none)'}.{hint}")
+    return Refused(f"{where}: no {what} '{given}'. Known: {', '.join(names) or '(none)'}.{did_you_mean(given, names)}")

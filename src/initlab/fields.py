@@ -8,11 +8,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from initlab.errors import Refused, unknown
+from initlab.errors import MINUS, NO_MINUS, Refused, did_you_mean, unknown
 
 
 class Check(Protocol):
-    """What a field accepts: turns a value into its typed form, or raises ValueError. `allowed` says it in words."""
+    """What a field accepts: turns a value into its typed form, or raises ValueError. `allowed` says it in words.
+
+    What the error says, as the word that may be meant, ends the refusal.
+    """
 
     @property
     def allowed(self) -> str: ...
@@ -96,12 +99,13 @@ class OneOf:
     def __call__(self, value: object) -> object:
         if (value is None or isinstance(value, str)) and value in self.words:
             return value
+        meant = did_you_mean(value, filter(None, self.words)) if isinstance(value, str) else ""
         for check in self.others:
             try:
                 return check(value)
-            except ValueError:
-                continue
-        raise ValueError
+            except ValueError as error:
+                meant = meant or str(error)
+        raise ValueError(meant)
 
 
 @dataclass(frozen=True)
@@ -145,9 +149,10 @@ class Field:
             return self.check(value)
         except Refused:
             raise
-        except ValueError:
+        except ValueError as error:
             given = "null" if value is None else value
-            raise Refused(f"{where}={given}: not allowed. {where} takes {self.check.allowed}.") from None
+            meant = str(error) or (f" {NO_MINUS}." if MINUS in str(value) else "")
+            raise Refused(f"{where}={given}: not allowed. {where} takes {self.check.allowed}.{meant}") from None
 
 
 @dataclass(frozen=True)

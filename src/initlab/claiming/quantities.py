@@ -16,6 +16,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from initlab.errors import did_you_mean
+
 ONE, MANY = (
     ("ln",),
     ("mean", "greatest", "least", "growth", "approach"),
@@ -74,14 +76,16 @@ class OfARun:
 
 
 def quantity(text: str) -> Quantity:
-    """What a line names. Raises ValueError."""
+    """What a line names. Raises ValueError, with the word that may be meant."""
     if best := BEST.fullmatch(text.strip()):
         return Quantity(text.strip(), best["path"], "best", None, None, None, best["axis"])
     found = FORM.fullmatch(text.strip())
     if not found or bool(found["word"]) != bool(found["close"]):
         raise ValueError
     word, path = found["word"], found["path"]
-    if word not in (None, *WORDS) or word == "best" or (word == "steps") != (found["target"] is not None):
+    if word not in (None, *WORDS):
+        raise ValueError(did_you_mean(word, WORDS))
+    if word == "best" or (word == "steps") != (found["target"] is not None):
         raise ValueError
     if (word == "steps" and not re.fullmatch(METRIC, path)) or (word in MANY and not path.startswith("probe.")):
         raise ValueError

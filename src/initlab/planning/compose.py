@@ -28,7 +28,7 @@ from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from initlab.errors import Refused, unknown
+from initlab.errors import MINUS, NO_MINUS, Refused, unknown
 from initlab.planning import presets
 from initlab.specs import GROUPS, INITS
 
@@ -198,6 +198,8 @@ def _syntax(word: str, error: Exception) -> str:
             return f"unequal numbers of {left} and {right}"
     if "'" in outside or '"' in outside:
         return "a quote is not closed"
+    if MINUS in outside:
+        return NO_MINUS
     return "its value cannot be read; one with spaces, commas or brackets is quoted: key='a, b'"
 
 

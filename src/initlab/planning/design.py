@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from initlab.errors import Refused, nearest, unknown
+from initlab.errors import Refused, did_you_mean, unknown
 from initlab.specs import GROUPS, SEEDS
 
 Values = Mapping[str, Sequence[Any]]
@@ -126,9 +126,8 @@ def _matching(where: str, name: str, wanted: Any, values: Sequence[Any]) -> froz
 
 def _no_value(where: str, name: str, given: Any, values: Sequence[Any]) -> Refused:
     known = [str(value) for value in values]
-    guess = nearest(given, known)
     shown = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
-    return Refused(f"{where}={given}: not on the axis {name}: {shown}.{f' Did you mean {guess}?' if guess else ''}")
+    return Refused(f"{where}={given}: not on the axis {name}: {shown}.{did_you_mean(given, known)}")
 
 
 def same(name: str, one: Any, other: Any) -> bool:

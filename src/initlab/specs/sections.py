@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from initlab.errors import did_you_mean
 from initlab.fields import Boolean, Field, Integer, Number, OneOf
 from initlab.specs.checks import SEED
 
@@ -46,8 +47,11 @@ class Roles:
     allowed: str = f"axes with a role each ({', '.join(ROLES)}), such as {{arch.depth: nuisance}}"
 
     def __call__(self, value: object) -> dict[str, str]:
-        if not isinstance(value, Mapping) or not all(role in ROLES for role in value.values()):
+        if not isinstance(value, Mapping):
             raise ValueError
+        for role in value.values():
+            if role not in ROLES:
+                raise ValueError(did_you_mean(role, ROLES))
         return {str(name): str(role) for name, role in value.items()}
 
 
@@ -72,7 +76,9 @@ class Asked:
         for name, one in value.items():
             if name in COUNTS:
                 Integer(1)(one)
-            elif name not in WORDS or not PLAIN.fullmatch(str(one)):
+            elif name not in WORDS:
+                raise ValueError(did_you_mean(name, (*WORDS, *COUNTS)))
+            elif not PLAIN.fullmatch(str(one)):
                 raise ValueError
         return {str(name): one if name in COUNTS else str(one) for name, one in value.items()}
 

@@ -20,9 +20,9 @@ from initlab.executors.items import Rehearse
 from initlab.executors.layout import Layout
 from initlab.executors.pool import pool
 from initlab.executors.zygote import Zygote
+from initlab.reporting.wording import count
 from initlab.training import preflight, rehearsal, stacking, sweep
 from initlab.training.module import StackModule
-from initlab.views.progress import counted
 
 OPEN = ["sweep.stack_width=auto", "trainer.max_steps=10"]
 SIX = ["seed=range(6)", "act=relu,tanh", *OPEN]
@@ -106,9 +106,17 @@ def test_the_workers_that_are_told_of_are_those_that_train(
     with pytest.raises(Killed):
         train(made(tmp_path, *SIX, f"sweep.workers={workers}"))
     (layout,) = used
-    words = f"{counted(layout.workers, 'worker')} of {counted(layout.threads, 'thread')}"
+    words = f"{count(layout.workers, 'worker')} of {count(layout.threads, 'thread')}"
     assert capsys.readouterr().out == f"as measured: {told}\n" and told.endswith(words)
     assert {note["workers"] for note in said(tmp_path)["widths"]} == {layout.workers}
+
+
+def test_stacks_are_told_of_as_wide_as_they_are() -> None:
+    """60 runs in 8 stacks are four of 8 and four of 7."""
+    assert stacking.of_widths([[8, 8, 8, 8, 7, 7, 7, 7]]) == "8 stacks of up to 8 runs"
+    assert stacking.of_widths([[1], [4, 4], [4, 3], [5, 5]]) == (
+        "1 stack of 1 run, 4 stacks of up to 4 runs, 2 stacks of 5 runs"
+    )
 
 
 def test_who_goes_on_and_who_grows_keep_the_stacks(

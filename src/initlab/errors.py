@@ -32,7 +32,7 @@ def shortened(value: object) -> str:
 
 
 def did_you_mean(given: object, known: Iterable[str]) -> str:
-    """``" Did you mean kaiming?"``, as it ends a refusal; empty where no known name is close to, or has, what is given."""
+    """ " Did you mean NAME?", as it ends a refusal; empty where no known name is close to, or has, what is given."""
     text, names = str(given), list(known)
     matches = difflib.get_close_matches(text, names, n=1) or [name for name in names if len(text) > 2 and text in name]
     return f" Did you mean {matches[0]}?" if matches else ""

@@ -1,4 +1,4 @@
-"""How a report writes numbers, intervals, values of axes and places in a sweep.
+"""How a report, or a line in a terminal, writes numbers, intervals, values of axes and places in a sweep.
 
 number(0.92444)                    # 0.924
 spoken(estimate)                   # 0.924 [0.917, 0.931]
@@ -8,20 +8,20 @@ at({"init": "xavier", "act": "tanh"})     # init=xavier, act=tanh
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from initlab.stats import Estimate
+if TYPE_CHECKING:
+    from initlab.stats import Estimate  # it loads scipy
 
 
 def number(value: float | None) -> str:
     """Three decimals, or three digits where those would say little; a true minus."""
-    if value is None or np.isnan(value):
+    if value is None or math.isnan(value):
         return "–"
-    if np.isinf(value):
+    if math.isinf(value):
         return "−∞" if value < 0 else "∞"
     text = f"{value:.3f}" if 5e-4 <= abs(value) < 100 or value == 0 else f"{value:.3g}"
     return re.sub(r"e\+?(-?)0*", r"e\1", text).replace("-", "−")
@@ -29,7 +29,7 @@ def number(value: float | None) -> str:
 
 def steps(value: float) -> str:
     """A number of updates, which may lie between two."""
-    return "∞" if np.isinf(value) else f"{value:,.0f}"
+    return "∞" if math.isinf(value) else f"{value:,.0f}"
 
 
 def interval(estimate: Estimate) -> str:

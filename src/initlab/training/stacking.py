@@ -8,7 +8,7 @@ the threads may end sooner than several with one each, or a lone one with one th
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -20,10 +20,10 @@ from initlab.executors.layout import Layout, all_threads, arranged, cores
 from initlab.executors.pool import Pool, pool
 from initlab.executors.widths import Group, Split, best
 from initlab.planning.runs import Stack, cut, even
+from initlab.reporting.wording import count
 from initlab.storage.folder import description_of
 from initlab.storage.store import Store
 from initlab.training import interrupts
-from initlab.views.progress import counted
 
 SHARE = 0.03  # of the time that the runs would take one by one
 MOST = 1024  # runs of a group that a rehearsal is told of
@@ -136,14 +136,24 @@ def _cut(
     workers = layout_of(store, trained, split.threads).workers
     if elsewhere:  # these are there already
         workers = min(elsewhere.count, sum(bool(store.pending(stack)) for stack in trained))
-    notes, told = [], Counter[int]()
+    notes = []
     for stack in stacks:
         found = timed[split.workers, split.threads].get(stack.id, {"seconds": {}, "why": "it could not be timed"})
         width = max(len(part.runs) for part in parts[stack.id])
         note = {"runs": len(stack.runs), "width": width, "workers": workers, "threads": split.threads}
         each = {str(width): spent / width for width, spent in found["seconds"].items()}
         notes.append(note | {"update": each, "why": found["why"]})
-        told[width] += len(parts[stack.id])
     store.restack(parts, split.threads, notes)
-    words = ", ".join(f"{counted(count, 'stack')} of {counted(width, 'run')}" for width, count in sorted(told.items()))
-    say(f"as measured: {words}; {counted(workers, 'worker')} of {counted(split.threads, 'thread')}")
+    words = of_widths([len(part.runs) for part in parts[stack.id]] for stack in stacks)
+    say(f"as measured: {words}; {count(workers, 'worker')} of {count(split.threads, 'thread')}")
+
+
+def of_widths(groups: Iterable[Sequence[int]]) -> str:
+    """``8 stacks of up to 8 runs, 3 stacks of 20 runs``: groups that are as wide are told together."""
+    widths: dict[int, list[int]] = {}
+    for sizes in groups:
+        widths.setdefault(max(sizes), []).extend(sizes)
+    return ", ".join(
+        f"{count(len(sizes), 'stack')} of {'up to ' if min(sizes) < width else ''}{count(width, 'run')}"
+        for width, sizes in sorted(widths.items())
+    )

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from initlab.planning.plan import Plan
 from initlab.planning.runs import Run
+from initlab.reporting.wording import count
 from initlab.storage.journal import Record
 from initlab.views.tables import ranking
 
@@ -124,7 +125,7 @@ class Progress:
         """``12 of 30 runs done (1 diverged)``"""
         odd = Counter(record["status"] for record in self._records.values())
         others = ", ".join(f"{odd[status]} {status}" for status in ("diverged", "failed") if odd[status])
-        return f"{len(self._records)} of {counted(len(self.plan.runs), 'run')} done{f' ({others})' if others else ''}"
+        return f"{len(self._records):,} of {count(len(self.plan.runs), 'run')} done{f' ({others})' if others else ''}"
 
     def pace(self, part: _Part) -> str:
         """``step 120 of 180, 850 steps/s``"""
@@ -177,7 +178,7 @@ class Progress:
         return self.done() + (f", about {left} left" if (left := self.left()) else "")
 
     def _of(self, number: int) -> str:
-        return f"stack {number} of {len(self.plan.stacks)}: {counted(self._widths[number], 'run')}"
+        return f"stack {number} of {len(self.plan.stacks)}: {count(self._widths[number], 'run')}"
 
 
 class Region(Progress):
@@ -255,8 +256,3 @@ def _work(run: Run) -> float:
     """What a run has to do: updates, or epochs where only these are known."""
     trainer = run.config["trainer"]
     return float(trainer["max_steps"] or trainer["max_epochs"])
-
-
-def counted(number: int, noun: str) -> str:
-    """``1 run``, ``2 runs``"""
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from initlab.planning.plan import Axis, Plan
+from initlab.reporting.wording import count
 from initlab.storage import journal
 from initlab.storage.folder import PROBE_FILE, read
 from initlab.storage.journal import Record
@@ -27,10 +28,9 @@ CELL = 60  # a longer value would break the table's lines
 
 def summary(plan: Plan) -> str:
     """One line of what will be trained and where it goes, then the plan's notes."""
-    runs = f"{len(plan.runs)} run{'s' if len(plan.runs) > 1 else ''}"
-    stacks = f"{len(plan.stacks)} {'group' if plan.stacks[0].open else 'stack'}{'s' if len(plan.stacks) > 1 else ''}"
+    stacks = count(len(plan.stacks), "group" if plan.stacks[0].open else "stack")
     product = f": {plan.product}" if plan.product else ""
-    return "\n".join([f"{runs}{product}, in {stacks} -> {plan.folder}", *plan.notes])
+    return "\n".join([f"{count(len(plan.runs), 'run')}{product}, in {stacks} -> {plan.folder}", *plan.notes])
 
 
 def dry_run(plan: Plan) -> str:

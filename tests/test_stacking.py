@@ -198,7 +198,7 @@ def test_a_rehearsal_stops_where_gains_memory_or_time_end(monkeypatch: pytest.Mo
     monkeypatch.setattr(rehearsal, "_update", update)
     assert found(1.0) == {"steps": 60, "seconds": [(1, 1e-6), (2, 1e-6)], "why": "4 do not fit into memory"}
     assert found(0.0)["why"] == "wider ones would take more than 0 % of the time"
-    monkeypatch.setattr(rehearsal, "_fits", lambda times: False)
+    monkeypatch.setattr(rehearsal, "fits", lambda times, device: False)
     assert found(1.0)["why"] == "wider ones might not fit into memory"
 
 

@@ -61,10 +61,6 @@ def _switch(products: bool, convolutions: bool, partial_sums: bool) -> None:
     torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = partial_sums
 
 
-def out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
-
-
 def build_net(config: Config, data: Data) -> torch.nn.Module:
     """The run's architecture for this data, in the run's precision: what a module sets itself is not rounded twice.
 

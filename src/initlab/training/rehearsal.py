@@ -9,12 +9,10 @@ runs would take one by one.
 
 from __future__ import annotations
 
-import os
 import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,8 +22,9 @@ from initlab.datasets import Data, load
 from initlab.errors import Refused
 from initlab.executors.items import Outcome, Rehearse
 from initlab.executors.widths import GAIN
+from initlab.training.memory import fits, out_of_memory, watch
 from initlab.training.module import Chunk, StackModule
-from initlab.training.nets import arithmetic, device_of, out_of_memory
+from initlab.training.nets import arithmetic, device_of
 
 WARM, TIMED = 1, 2  # updates; the quickest of those timed counts, as whatever else a machine does only adds
 
@@ -47,7 +46,7 @@ def timed(item: Rehearse) -> Outcome:
 
 
 def _found(item: Rehearse) -> dict[str, Any]:
-    data = load(item.configs[0]["dataset"])
+    data, device = load(item.configs[0]["dataset"]), device_of(item.configs[0])
     seconds: dict[int, float] = {}
     steps, began, allowed, why = 0, 0.0, 0.0, "these are all"
     for width in item.widths or _doubled(len(item.configs)):
@@ -57,9 +56,10 @@ def _found(item: Rehearse) -> dict[str, Any]:
             if time.perf_counter() - began + expected > allowed:
                 why = f"wider ones would take more than {100 * item.share:.2g} % of the time"
                 break
-            if not _fits(width / last):
+            if not fits(width / last, device):
                 why = "wider ones might not fit into memory"
                 break
+        watch(device)
         try:
             steps, seconds[width] = _update(item.configs[:width], data)
         except Exception as error:
@@ -101,13 +101,3 @@ def _update(configs: Sequence[Config], data: Data) -> tuple[int, float]:
             torch.cuda.synchronize()
         taken.append(time.perf_counter() - began)
     return module.steps, min(taken[WARM:])
-
-
-def _fits(times: float) -> bool:
-    """Whether a stack so many times as wide as the last leaves half of what memory is free; a GPU's own is tried."""
-    status, meminfo = Path("/proc/self/statm"), Path("/proc/meminfo")
-    if not status.exists() or not meminfo.exists():
-        return True
-    mine = int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    free = next(1024 * int(line.split()[1]) for line in meminfo.read_text().splitlines() if "MemAvailable" in line)
-    return mine * (times - 1) < free / 2

@@ -26,8 +26,9 @@ from initlab.storage.journal import part_id
 from initlab.training import interrupts, results
 from initlab.training.checkpoint import Checkpoint, packed
 from initlab.training.curves import packed as npz
+from initlab.training.memory import out_of_memory, reclaim
 from initlab.training.module import StackModule
-from initlab.training.nets import arithmetic, device_of, out_of_memory
+from initlab.training.nets import arithmetic, device_of
 from initlab.training.resuming import go_on
 
 if TYPE_CHECKING:
@@ -183,6 +184,8 @@ def carried_out(item: Item, outlet: Outlet) -> Outcome:
         return Outcome("raised", f"SystemExit: a run's code called sys.exit({left.code})")
     except Exception as error:
         return Outcome("raised", traceback.format_exc(), out_of_memory(error))
+    finally:
+        reclaim(device_of(item.stack.config))
     return Outcome("done")
 
 

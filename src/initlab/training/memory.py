@@ -1,0 +1,65 @@
+"""Whether a stack fits: what the last one took against what is free where stacks lie, and what running out looks like.
+
+watch(device)                          # from here on a GPU's peak is counted
+...                                    # a stack of 8 runs computes
+fits(2.0, device)                      # whether one of 16 leaves half of what is free
+reclaim(device)                        # what is left of stacks that have ended
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from pathlib import Path
+
+import torch
+
+# What CUDA's libraries say in place of torch's own error where they ask for memory by themselves.
+WORDS = ("DefaultCPUAllocator", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+MUCH = 0.05  # of a GPU's memory
+
+
+def out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in str(error) for word in WORDS)
+
+
+def watch(device: torch.device) -> None:
+    """From here on the most that stacks take on a GPU is counted anew; of a process nothing has to be."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def fits(times: float, device: torch.device) -> bool:
+    """Whether a stack so many times as wide as the last leaves half of what is free beside that one."""
+    found = _of_gpu(device) if device.type == "cuda" else _of_process()
+    return found is None or found[0] * (times - 1) < found[1] / 2
+
+
+def reclaim(device: torch.device) -> None:
+    """Free what ended stacks have of a GPU, if that is much.
+
+    Lightning's trainer and its module hold each other, and Python's collector, which would find them, does not know how
+    full a GPU is: the next stack would lie beside the last. It takes tenths of a second to look at all that is there.
+    """
+    if device.type == "cuda" and torch.cuda.memory_allocated(device) > MUCH * torch.cuda.mem_get_info(device)[1]:
+        gc.collect()
+
+
+def _of_gpu(device: torch.device) -> tuple[int, int]:
+    """Bytes that tensors took at the most since `watch`, and those beside them.
+
+    What torch holds and no tensor uses is free to it: it gives that back where nothing else is left.
+    """
+    peak = torch.cuda.max_memory_allocated(device)
+    free, _ = torch.cuda.mem_get_info(device)
+    return peak, free + torch.cuda.memory_reserved(device) - peak
+
+
+def _of_process() -> tuple[int, int] | None:
+    """Bytes of this process, and those that the machine has left; None where it does not say."""
+    status, meminfo = Path("/proc/self/statm"), Path("/proc/meminfo")
+    if not status.exists() or not meminfo.exists():
+        return None
+    mine = int(status.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    free = next(1024 * int(line.split()[1]) for line in meminfo.read_text().splitlines() if "MemAvailable" in line)
+    return mine, free

@@ -1,0 +1,131 @@
+"""Whether a wider stack fits: one rule for a host's memory and a GPU's; and nothing stays of a stack that has ended."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from faults import made, train
+from initlab.config import Config
+from initlab.executors.items import Rehearse
+from initlab.training import memory, rehearsal
+from initlab.training import train as training
+from initlab.training.module import StackModule
+
+CUDA = torch.device("cuda")
+
+
+class Gpu:
+    """As torch.cuda tells of memory: ``total`` bytes, of which others have ``others``."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, total: int, others: int = 0) -> None:
+        self.total, self.others, self.used, self.peak, self.held = total, others, 0, 0, 0
+        monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda _: setattr(self, "peak", self.used))
+        monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda _: self.peak)
+        monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: self.used)
+        monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: self.held)
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (self.total - self.others - self.held, self.total))
+
+    def stack(self, most: int, kept: int = 0) -> None:
+        """One whose tensors take ``most`` bytes and which leaves ``kept``; torch's cache holds the rest for later."""
+        self.used, self.peak, self.held = kept, max(self.peak, most), max(self.held, most)
+
+
+@pytest.mark.parametrize("kept", [0, 10], ids=["freed since", "still there"])
+def test_of_a_gpu_the_peak_of_the_last_stack_is_held_against_what_is_free(
+    monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    """Beside 10 bytes of a stack 90 are free, wherever those 10 lie by now: 44 more fit, 45 are not less than half."""
+    gpu = Gpu(monkeypatch, total=120, others=20)
+    gpu.stack(30)  # an earlier one, which is not asked about; its memory is in torch's cache
+    memory.watch(CUDA)
+    gpu.stack(10, kept)
+    assert memory.fits(5.4, CUDA) and not memory.fits(5.5, CUDA)
+
+
+def test_of_a_process_its_own_memory_is_held_against_the_machines(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The same rule: 100 pages of this process, 900 free."""
+    files = {"/proc/self/statm": "500 100 3", "/proc/meminfo": "MemTotal: 9\nMemAvailable: 3600 kB\n"}
+    for name, text in files.items():
+        (tmp_path / name.replace("/", "")).write_text(text)
+    monkeypatch.setattr(memory, "Path", lambda name: tmp_path / name.replace("/", ""))
+    monkeypatch.setattr(memory.os, "sysconf", lambda _: 4096)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", None)  # not asked
+    cpu = torch.device("cpu")
+    memory.watch(cpu)
+    assert memory.fits(5.4, cpu) and not memory.fits(5.5, cpu)
+    (tmp_path / "procmeminfo").unlink()
+    assert memory.fits(1e9, cpu)  # who cannot know tries
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"),
+    ],
+)
+def test_who_runs_out_of_memory_says_so(error: Exception) -> None:
+    assert memory.out_of_memory(error)
+    assert not memory.out_of_memory(RuntimeError("CUDA error: an illegal memory access was encountered"))
+
+
+def test_what_is_left_of_ended_stacks_is_looked_for_where_it_is_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Knot:
+        def __init__(self) -> None:
+            self.itself = self
+
+    gpu = Gpu(monkeypatch, total=100)
+    gc.disable()
+    try:
+        gone = weakref.ref(Knot())
+        gpu.stack(50, kept=5)
+        memory.reclaim(CUDA)
+        memory.reclaim(torch.device("cpu"))
+        assert gone() is not None
+        gpu.stack(50, kept=6)
+        memory.reclaim(CUDA)
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_nothing_stays_of_a_stack_that_has_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Once it is reclaimed, whether it was trained or raised; a rehearsal's goes by itself."""
+    before: list[weakref.ref[StackModule]] = []
+    alive: list[int] = []
+
+    class Counted(StackModule):
+        def __init__(self, configs: Sequence[Config], *args: Any, **words: Any) -> None:
+            alive.append(sum(module() is not None for module in before))
+            before.append(weakref.ref(self))
+            super().__init__(configs, *args, **words)
+
+        def on_train_epoch_start(self) -> None:
+            if self.configs[0]["act"]["name"] == "tanh":
+                raise MemoryError
+            super().on_train_epoch_start()
+
+    monkeypatch.setattr(training, "StackModule", Counted)
+    monkeypatch.setattr(rehearsal, "StackModule", Counted)
+    monkeypatch.setattr(training, "reclaim", lambda _: gc.collect())
+    planned = made(tmp_path, "init=xavier,kaiming", "act=tanh,relu", "sweep.stack_width=1", "trainer.max_steps=2")
+    gc.disable()
+    try:
+        assert train(planned) == {"done": 2, "failed": 2}
+        configs = tuple(run.config for run in planned.runs if run.config["act"]["name"] == "relu")
+        assert rehearsal.timed(Rehearse("s", configs, 2, 1, 100.0)).how == "done"
+    finally:
+        gc.enable()
+    assert alive == [0] * 6

@@ -17,6 +17,7 @@ from initlab.datasets import load
 from initlab.storage.folder import read
 from initlab.streams import permutation
 from plain import STEPS, train_plainly
+from recorder import as_a_gpu
 
 # Rates and clips of their own, and one run that diverges.
 WORDS = ["optimizer=sgd", "optimizer.momentum=0.5", "optimizer.lr=0.02,0.1,1e300", "optimizer.clip=null,0.2"]
@@ -32,16 +33,28 @@ def plain() -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("width", "workers", "precision"),
-    [(1, 1, "float64"), (2, 2, "float64"), (64, 1, "float64"), (1, 2, "float32"), (64, 1, "float32")],
+    ("width", "workers", "precision", "graphs"),
+    [
+        *((1, 1, "float64", False), (2, 2, "float64", False), (64, 1, "float64", False)),
+        *((1, 2, "float32", False), (64, 1, "float32", False)),
+        *((64, 1, "float64", True), (1, 1, "float64", True), (64, 1, "float32", True)),
+    ],
 )
 def test_every_path_gives_the_numbers_of_the_plain_program(
-    width: int, workers: int, precision: str, plain: dict[str, dict[str, Any]], tmp_path: Path
+    width: int,
+    workers: int,
+    precision: str,
+    graphs: bool,
+    plain: dict[str, dict[str, Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In float32 to a thousand of its roundings, as the differences grow over a hundred steps."""
+    choices = as_a_gpu(monkeypatch) if graphs else []
     tolerance = {"float64": 1e-12, "float32": 1e-4}[precision]
     words = [*WORDS, f"trainer.precision={precision}", f"sweep.stack_width={width}", f"sweep.workers={workers}"]
     assert train(made(tmp_path, *words)) == {"done": 4, "diverged": 2}
+    assert all(choice.replayed for choice in choices) and bool(choices) == graphs
     sweep = read(tmp_path)
     for record in sweep.records:
         expected = plain[record["name"]]

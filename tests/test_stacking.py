@@ -23,6 +23,7 @@ from initlab.executors.zygote import Zygote
 from initlab.reporting.wording import count
 from initlab.training import preflight, rehearsal, stacking, sweep
 from initlab.training.module import StackModule
+from initlab.training.rehearsal import Timed
 
 OPEN = ["sweep.stack_width=auto", "trainer.max_steps=10"]
 SIX = ["seed=range(6)", "act=relu,tanh", *OPEN]
@@ -38,9 +39,9 @@ def costs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int, int]]:
     """Updates cost what is written above, on any number of threads; which of what was asked, activation by width."""
     asked = []
 
-    def update(configs: Sequence[Config], data: Data) -> tuple[int, float]:
+    def update(configs: Sequence[Config], data: Data, graphs: bool) -> Timed:
         asked.append((configs[0]["act"]["name"], len(configs), torch.get_num_threads()))
-        return 60, COSTS[len(configs)]
+        return Timed(60, COSTS[len(configs)])
 
     monkeypatch.setattr(rehearsal, "_update", update)
     monkeypatch.setattr(stacking, "SHARE", 100.0)
@@ -85,8 +86,8 @@ def test_the_workers_that_are_told_of_are_those_that_train(
 ) -> None:
     """Threads help more than workers do here, wherever there may be several."""
 
-    def update(configs: Sequence[Config], data: Data) -> tuple[int, float]:
-        return 60, COSTS[len(configs)] / torch.get_num_threads() ** 2
+    def update(configs: Sequence[Config], data: Data, graphs: bool) -> Timed:
+        return Timed(60, COSTS[len(configs)] / torch.get_num_threads() ** 2)
 
     def trained(layout: Layout, store: Any) -> Any:
         used.append(layout)
@@ -152,7 +153,7 @@ def test_a_given_width_is_not_questioned(tmp_path: Path, costs: list[Any]) -> No
 
 
 def test_what_cannot_be_timed_is_trained_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def raises(configs: Sequence[Config], data: Data) -> tuple[int, float]:
+    def raises(configs: Sequence[Config], data: Data, graphs: bool) -> Timed:
         raise ValueError("not today")
 
     monkeypatch.setattr(rehearsal, "_update", raises)
@@ -162,7 +163,7 @@ def test_what_cannot_be_timed_is_trained_all_the_same(tmp_path: Path, monkeypatc
 
 
 def test_what_is_too_large_to_be_timed_is_trained_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def large(configs: Sequence[Config], data: Data) -> tuple[int, float]:
+    def large(configs: Sequence[Config], data: Data, graphs: bool) -> Timed:
         raise MemoryError
 
     monkeypatch.setattr(rehearsal, "_update", large)
@@ -183,17 +184,17 @@ def test_workers_time_together_and_train(tmp_path: Path) -> None:
 def test_a_rehearsal_stops_where_gains_memory_or_time_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     configs = tuple(run.config for run in made(tmp_path, *SIX).stacks[0].runs)
 
-    def update(configs: Sequence[Config], data: Data) -> tuple[int, float]:
+    def update(configs: Sequence[Config], data: Data, graphs: bool) -> Timed:
         if len(configs) > 2:
             raise MemoryError
-        return 60, 1e-6
+        return Timed(60, 1e-6)
 
     def found(share: float) -> dict[str, Any]:
         outcome = rehearsal.timed(Rehearse("s", configs, 10**9, 1, share))
         assert outcome.how == "done"
         return dict(outcome.found)
 
-    monkeypatch.setattr(rehearsal, "_update", lambda configs, data: (60, 1e-6 * len(configs)))
+    monkeypatch.setattr(rehearsal, "_update", lambda configs, *_: Timed(60, 1e-6 * len(configs)))
     assert found(1.0) == {"steps": 60, "seconds": [(1, 1e-6), (2, 2e-6), (4, 4e-6)], "why": "wider ones gain nothing"}
     monkeypatch.setattr(rehearsal, "_update", update)
     assert found(1.0) == {"steps": 60, "seconds": [(1, 1e-6), (2, 1e-6)], "why": "4 do not fit into memory"}

@@ -22,14 +22,15 @@ FIELDS = ("name", "key", "choices", "config", "fingerprint")  # of a run
 class Item:
     """``runs`` are those of the stack that train, in its order; the lanes of the others are masked.
 
-    ``every``: seconds between checkpoints. ``probe``: sweep.probe. ``checkpoints``: where it may go on, the last
-    first. ``deaths``: how often a worker has died of it.
+    ``every``: seconds between checkpoints. ``probe``: sweep.probe. ``graphs``: whether updates may be replayed, on a
+    GPU. ``checkpoints``: where it may go on, the last first. ``deaths``: how often a worker has died of it.
     """
 
     stack: Stack
     runs: tuple[Run, ...]
     every: float
     probe: bool | str
+    graphs: bool = True
     checkpoints: tuple[bytes, ...] = ()
     deaths: int = 0
     word = "train"
@@ -47,6 +48,7 @@ class Item:
             "keys": keys,
             "every": self.every,
             "probe": self.probe,
+            "graphs": self.graphs,
             "checkpoints": dict(enumerate(self.checkpoints)),
         }
 
@@ -54,7 +56,8 @@ class Item:
     def received(cls, sent: Mapping[str, Any]) -> Item:
         stack = Stack(tuple(Run(**fields) for fields in sent["stack"]))
         runs = tuple(run for run in stack.runs if run.key in set(sent["keys"]))
-        return cls(stack, runs, sent["every"], sent["probe"], tuple(sent["checkpoints"].values()))
+        rest = sent["every"], sent["probe"], sent["graphs"], tuple(sent["checkpoints"].values())
+        return cls(stack, runs, *rest)
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class Rehearse:
     """What an update costs of stacks of ``runs`` runs, the first of which have these ``configs``, on some ``threads``.
 
     ``of``: the stack's id. ``share`` of the time that the runs would take one by one may be spent. ``widths``: all that
-    are tried; None: 1, 2, 4, ...
+    are tried; None: 1, 2, 4, ... ``graphs``: as an `Item`'s.
     """
 
     of: str
@@ -71,6 +74,7 @@ class Rehearse:
     threads: int
     share: float
     widths: tuple[int, ...] | None = None
+    graphs: bool = True
     word = "rehearse"
 
     def sent(self) -> dict[str, Any]:

@@ -77,7 +77,7 @@ class GradInit:
     def __call__(self, net: nn.Module, places: Sequence[Slot], batches: Batches) -> Told:
         start = _start(net, [place.name for place in places if place.part != "kept"])
         scales = torch.ones(len(start), dtype=torch.float64)
-        update, slots = adam(beta1=0.9, beta2=0.999, eps=1e-8)
+        update, slots, factors = adam(beta1=0.9, beta2=0.999, eps=1e-8)
         hyper = Hyper(torch.tensor(self.lr, dtype=torch.float64), None, None, None)
         kept, losses = tuple(torch.zeros_like(scales) for _ in range(slots(hyper))), []
         good = scales
@@ -89,7 +89,8 @@ class GradInit:
             if slope is None:
                 scales = good
                 break
-            scales, kept = update(scales.detach(), slope, kept, hyper, t + 1)
+            now = torch.tensor(factors(t + 1), dtype=scales.dtype).unbind()
+            scales, kept = update(scales.detach(), slope, kept, hyper, now)
             scales = scales.clamp(min=self.least)
         return _told(net, start, scales, losses, "loss")
 

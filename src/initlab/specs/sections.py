@@ -120,4 +120,5 @@ SWEEP = {
     "workers": Field("auto", OneOf(("auto",), (Integer(1),)), "stacks that train at once; auto: one a core, or a GPU"),
     "slurm": Field(None, OneOf((None,), (Asked(),)), "what a job asks of Slurm, such as {partition: gpu, time: 60}"),
     "stack_width": Field("auto", OneOf(("auto",), (Integer(1),)), "runs trained at once, at most; auto: as measured"),
+    "graphs": Field("auto", OneOf(("auto", "never")), "updates as CUDA graphs; auto: where that is right and quicker"),
 }

@@ -94,7 +94,8 @@ DESCRIPTION: Form = {
     "runs": [{"key": NAME, "name": NAME, "data?": WORD}],
     "stacks": [{"id": WORD, "width": Integer(1), "keys": [WORD], "open?": Boolean()}],
     "widths?": [
-        {"runs": COUNT, "width": COUNT, "workers": COUNT, "threads": COUNT, "update": {"*": NUMBER}, "why": WORD},
+        {"runs": COUNT, "width": COUNT, "workers": COUNT, "threads": COUNT, "update": {"*": NUMBER}}
+        | {"why": WORD, "graphs?": WORD},
     ],
     "seeds?": {"*": [SEED]},
     "earlier?": [COMMAND | {"runs": COUNT}],

@@ -41,9 +41,12 @@ class Batches:
         stacked = np.stack(orders).reshape(len(orders), self.count, self.size)
         self._order.copy_(torch.from_numpy(stacked).transpose(0, 1))
 
-    def take(self, i: int) -> tuple[Tensor, Tensor]:
-        """x [R, B, ...] and y [R, B, ...] of the epoch's batch i; one that all runs share lies there once, expanded."""
-        rows = self._order[i]
+    def take(self, i: int | Tensor) -> tuple[Tensor, Tensor]:
+        """x [R, B, ...] and y [R, B, ...] of the epoch's batch i; one that all runs share lies there once, expanded.
+
+        A tensor i is [1], on the device.
+        """
+        rows = self._order.index_select(0, i).squeeze(0) if isinstance(i, Tensor) else self._order[i]
         if self._whose is not None:
             rows = rows.index_select(0, self._whose)
         x, y = (part.index_select(0, rows.flatten()).view(*rows.shape, *part.shape[1:]) for part in (self.x, self.y))

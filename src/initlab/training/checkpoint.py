@@ -25,12 +25,11 @@ from initlab.fields import Integer, Number
 from initlab.storage.forms import NAME, Form, conform
 from initlab.storage.received import from_json
 from initlab.training.curves import Series
-from initlab.training.step import State
+from initlab.training.step import LANES, State
 from initlab.training.tape import Tensors
 
 SCHEMA = 2
 SERIES = ("steps", "samples", "times", "values")
-LANES = ("alive", "diverged_at", "diverged_in")
 INTERVALS = ("log_every_n_steps", "probe_every")  # of the trainer: at which steps it measures
 MOST_HEADER = 2**24  # bytes: a tensor's entry has a hundred
 SHOWN = 4  # names

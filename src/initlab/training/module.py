@@ -33,14 +33,17 @@ from initlab.specs import OPTIMIZERS, PER_RUN
 from initlab.training.batches import Batches
 from initlab.training.chain import Chain
 from initlab.training.checkpoint import INTERVALS, Checkpoint
+from initlab.training.clock import Clock, Schedule
 from initlab.training.curves import Curves
+from initlab.training.graphs import Choice, choose
 from initlab.training.nets import DTYPES, PRODUCTS, base_net, build_net
 from initlab.training.optimizers import Hyper, Optimizer
 from initlab.training.signals import signals
-from initlab.training.step import Program, State, evaluate, refusal, start, step
-from initlab.training.tape import Tensors
+from initlab.training.step import Program, State, evaluate, refusal, start
+from initlab.training.updates import Resident, updates_of
 
 CHUNK = 20  # updates in one training_step
+WORTH = 50  # updates to come, for which it pays to find out whether they can be replayed
 
 
 class Chunk(NamedTuple):
@@ -56,7 +59,8 @@ class StackModule(L.LightningModule):
 
     ``live`` are the lanes that are trained, by default all. The others are zeros that keep the width, and with it the
     arithmetic of the rest, as it is. A lane whose initial weights cannot be drawn joins them, its traceback in
-    ``raised``. `go_on`: from where a checkpoint stands.
+    ``raised``. ``graphs``: whether updates may be replayed, on a GPU; ``choice`` says what came of it. `go_on`: from
+    where a checkpoint stands.
     """
 
     def __init__(
@@ -64,12 +68,15 @@ class StackModule(L.LightningModule):
         configs: Sequence[Config],
         data: Data,
         live: Sequence[int] | None = None,
+        graphs: bool = False,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.configs, self.data = configs, data
         self.live = list(range(len(configs)) if live is None else live)
         self.raised: dict[int, str] = {}
+        self.graphs = graphs
+        self.choice: Choice | None = None
         self.resumed: Checkpoint | None = None
         shared = configs[0]
         self.dtype_ = DTYPES[shared["trainer"]["precision"]]
@@ -78,7 +85,6 @@ class StackModule(L.LightningModule):
         self.steps: int = shared["trainer"]["max_steps"] or shared["trainer"]["max_epochs"] * self.batches
         self.intervals: dict[str, int] = {name: shared["trainer"][name] for name in INTERVALS}
         self.curves = Curves()
-        self._spare: Tensors | None = None  # the parameters before the last update, whose place the next may take
         self.initial_hashes: list[str] = []
         self.adapted: dict[int, list[Told]] = {}  # what the schemes that look at data did, by lane
         self.on_ready: Callable[[], None] = lambda: None  # before the first update
@@ -96,11 +102,14 @@ class StackModule(L.LightningModule):
     def prepare(self, rehearsal: bool = False) -> None:
         """Make every run's initial weights, or take the checkpoint's state, and put it and the data on the device.
 
-        In a ``rehearsal`` the weights are torch's own, the same for all: some schemes' draws take long.
+        In a ``rehearsal`` the weights are torch's own, the same for all, as some schemes' draws take long, and the
+        learning rate is 0, so that no run dies of it.
         """
         shared = self.configs[0]
         net = build_net(shared, self.data).to(self.dtype_)
         hyper = self.hyper()
+        if rehearsal:
+            hyper = hyper._replace(lr=torch.zeros_like(hyper.lr))
         self._parts = {
             name: (self._tensor(part.x).to(self.device), self._tensor(part.y).to(self.device))
             for name, part in (("train", self.data.train), ("val", self.data.val), ("test", self.data.test))
@@ -108,6 +117,8 @@ class StackModule(L.LightningModule):
         orders = [config["order_seed"] for config in self.configs]
         self.rows = Batches(*self._parts.pop("train"), orders, self.batch_size)
         optimizer: Optimizer = OPTIMIZERS.build(shared["optimizer"])
+        kind, warmup = (shared["optimizer"][field] for field in ("schedule", "warmup"))
+        schedule = Schedule(kind, self.steps, round(warmup * self.steps))
         low = PRODUCTS.get(shared["trainer"]["precision"])
         self.refusal = refusal(net, self._tensor(self.data.train.x[: self.batch_size]), low)
         self.program = Program(
@@ -116,13 +127,12 @@ class StackModule(L.LightningModule):
             self.data.task,
             optimizer.update,
             hyper,
-            shared["optimizer"]["schedule"],
-            self.steps,
-            warmup=round(shared["optimizer"]["warmup"] * self.steps),
+            Clock(schedule, optimizer.factors, hyper.lr, self.batches),
             rates=self._rates(net),
         )
         first = self.resumed.state if self.resumed else self._start(net, optimizer.slots(hyper), rehearsal)
         self.state: State = first.to(self.device)
+        self.updates = updates_of(self.program, self.rows, self.device)
 
     def _start(self, net: torch.nn.Module, kept: int, rehearsal: bool) -> State:
         own = {name: p.detach() for name, p in net.named_parameters()}
@@ -210,19 +220,22 @@ class StackModule(L.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self.rows.shuffle(self.state.t // self.batches)
+        self.program.clock.cover(self.state.t)
+        if self.graphs and isinstance(self.updates, Resident) and self.steps - self.state.t >= WORTH:
+            self.choice = choose(self.updates, self.state)
+        self.graphs = False  # asked once
 
     def training_step(self, chunk: Chunk, _: int) -> None:
         log_every, probe_every = (self.intervals[name] for name in INTERVALS)
         for i in range(chunk.first, chunk.first + chunk.batches):
-            x, y = self.rows.take(i)
-            before = self.state
-            self.state, losses = step(self.program, before, x, y, self._spare)
-            if probe_every and self.state.t % probe_every == 0:
-                for metric, values in signals(self.program, before, self.state, x, y).items():
+            probed = bool(probe_every) and (self.state.t + 1) % probe_every == 0
+            before = self.updates.held(self.state) if probed else self.state
+            self.state, losses = self.updates(self.state, i)
+            if probed:
+                for metric, values in signals(self.program, before, self.state, *self.rows.take(i)).items():
                     self._keep(metric, values)
-            self._spare = before.params
             if self.state.t % log_every == 0 or self.state.t == 1:
-                self._keep("train/loss", losses)
+                self._keep("train/loss", losses.clone())
             if self.stop():
                 break
         if self.state.t % self.batches and self.state.t < self.steps:

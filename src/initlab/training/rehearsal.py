@@ -12,8 +12,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -26,12 +25,13 @@ from initlab.training.memory import fits, out_of_memory, watch
 from initlab.training.module import Chunk, StackModule
 from initlab.training.nets import arithmetic, device_of
 
-WARM, TIMED = 1, 2  # updates; the quickest of those timed counts, as whatever else a machine does only adds
+WARM, TIMED = 1, 2  # rounds; the quickest of those timed counts, as whatever else a machine does only adds
+ROUND = {"cpu": 1, "cuda": 10}  # updates: a GPU is behind its host, and shows its pace over several
 
 
 def timed(item: Rehearse) -> Outcome:
-    """Time the runs of a rehearsal as one stack; ``found``: steps of a run, seconds [[width, of an update]], and why
-    there is no wider one. Raises OSError, Refused."""
+    """Time the runs of a rehearsal as one stack; ``found``: steps of a run, seconds [[width, of an update]], why there
+    is no wider one, and on a GPU what came of graphs, at the last width. Raises OSError, Refused."""
     before = torch.get_num_threads()
     torch.set_num_threads(item.threads)
     try:
@@ -47,12 +47,13 @@ def timed(item: Rehearse) -> Outcome:
 
 def _found(item: Rehearse) -> dict[str, Any]:
     data, device = load(item.configs[0]["dataset"]), device_of(item.configs[0])
+    at_once = ROUND[device.type]
     seconds: dict[int, float] = {}
-    steps, began, allowed, why = 0, 0.0, 0.0, "these are all"
+    began, allowed, why = 0.0, 0.0, "these are all"
     for width in item.widths or _doubled(len(item.configs)):
         if seconds:
             last = max(seconds)
-            expected = (WARM + TIMED) * seconds[last] * width / last
+            expected = (WARM + TIMED) * at_once * seconds[last] * width / last
             if time.perf_counter() - began + expected > allowed:
                 why = f"wider ones would take more than {100 * item.share:.2g} % of the time"
                 break
@@ -61,19 +62,21 @@ def _found(item: Rehearse) -> dict[str, Any]:
                 break
         watch(device)
         try:
-            steps, seconds[width] = _update(item.configs[:width], data)
+            update = _update(item.configs[:width], data, item.graphs)
         except Exception as error:
             if not seconds or not out_of_memory(error):
                 raise
             why = f"{width} do not fit into memory"
             break
+        seconds[width] = update.seconds
         if len(seconds) == 1:
-            allowed = item.share * item.runs * steps * seconds[width] / width
+            allowed = item.share * item.runs * update.steps * update.seconds / width
             began = time.perf_counter()  # what a process does for the first time is no matter of widths
         if item.widths is None and _in_vain(seconds):
             why = "wider ones gain nothing"
             break
-    return {"steps": steps, "seconds": list(seconds.items()), "why": why}
+    graphs = {"graphs": update.graphs} if update.graphs else {}
+    return {"steps": update.steps, "seconds": list(seconds.items()), "why": why, **graphs}
 
 
 def _doubled(runs: int) -> list[int]:
@@ -86,18 +89,24 @@ def _in_vain(seconds: dict[int, float]) -> bool:
     return len(each) > 2 and min(each[-2:]) > (1 - GAIN) * min(each[:-2])
 
 
-def _update(configs: Sequence[Config], data: Data) -> tuple[int, float]:
-    """Steps of a run, and seconds of one of the stack. The learning rate is 0, so that no run dies of it."""
-    module = StackModule(configs, data).to(device_of(configs[0]))
+class Timed(NamedTuple):
+    """``steps`` of a run, ``seconds`` of one of the stack, and on a GPU what came of ``graphs``."""
+
+    steps: int
+    seconds: float
+    graphs: str | None = None
+
+
+def _update(configs: Sequence[Config], data: Data, graphs: bool) -> Timed:
+    module = StackModule(configs, data, graphs=graphs).to(device_of(configs[0]))
     module.prepare(rehearsal=True)
-    still = module.program.hyper._replace(lr=torch.zeros_like(module.program.hyper.lr))
-    module.program = replace(module.program, hyper=still)
     module.on_train_epoch_start()
+    updates = min(ROUND[module.device.type], module.batches)
     taken = []
-    for i in range(WARM + TIMED):
+    for _ in range(WARM + TIMED):
         began = time.perf_counter()
-        module.training_step(Chunk(0, i % module.batches, 1), 0)
+        module.training_step(Chunk(0, 0, updates), 0)
         if module.device.type == "cuda":
             torch.cuda.synchronize()
-        taken.append(time.perf_counter() - began)
-    return module.steps, min(taken[WARM:])
+        taken.append((time.perf_counter() - began) / updates)
+    return Timed(module.steps, min(taken[WARM:]), module.choice.why if module.choice else None)

@@ -43,9 +43,10 @@ def settle(store: Store, say: Callable[[str], None], elsewhere: Pool | None = No
     with nullcontext(elsewhere) if elsewhere else pool(layout, store, held or all_threads()) as workers:
         (first, *others) = sorted(_pairs(store, lone, replace(layout, workers=workers.count), held), key=itemgetter(1))
         copies = 1 if elsewhere else max(1, first[0] // len(stacks))  # none of this machine's is idle meanwhile
-        timed = {first: _timed(workers, stacks, first, copies)}
+        graphs = store.plan.options["graphs"] == "auto"
+        timed = {first: _timed(workers, stacks, first, copies, graphs)}
         for pair in others:
-            timed[pair] = _timed(workers, stacks, pair, max(1, pair[0] // len(stacks)), timed[first])
+            timed[pair] = _timed(workers, stacks, pair, max(1, pair[0] // len(stacks)), graphs, timed[first])
     known = [stack for stack in stacks if all(found.get(stack.id, {}).get("seconds") for found in timed.values())]
     split = best({pair: [_group(stack, found) for stack in known] for pair, found in timed.items()})
     sizes = dict(zip((stack.id for stack in known), split.sizes, strict=True))
@@ -78,7 +79,12 @@ def _pairs(store: Store, lone: Sequence[Stack], layout: Layout, held: int | None
 
 
 def _timed(
-    workers: Pool, stacks: Sequence[Stack], pair: tuple[int, int], copies: int, before: Found | None = None
+    workers: Pool,
+    stacks: Sequence[Stack],
+    pair: tuple[int, int],
+    copies: int,
+    graphs: bool,
+    before: Found | None = None,
 ) -> Found:
     """Each stack at growing widths; or, where that has been done on fewer threads, alone and at the best of those."""
     at_once, threads = pair
@@ -89,7 +95,7 @@ def _timed(
             widths = tuple(sorted({1, _group(stack, before).cheapest(len(stack.runs))}))
         configs = tuple(run.config for run in stack.runs[:MOST])
         share = (SHARE if before is None else SHARE / 3) / copies
-        items += [Rehearse(stack.id, configs, len(stack.runs), threads, share, widths)] * copies
+        items += [Rehearse(stack.id, configs, len(stack.runs), threads, share, widths, graphs)] * copies
     found: dict[str, Any] = {}
     for item, outcome in _carried_out(workers, items, at_once):
         if outcome.how == "died" or outcome.memory:
@@ -142,7 +148,7 @@ def _cut(
         width = max(len(part.runs) for part in parts[stack.id])
         note = {"runs": len(stack.runs), "width": width, "workers": workers, "threads": split.threads}
         each = {str(width): spent / width for width, spent in found["seconds"].items()}
-        notes.append(note | {"update": each, "why": found["why"]})
+        notes.append(note | {"update": each, "why": found["why"]} | {k: v for k, v in found.items() if k == "graphs"})
     store.restack(parts, split.threads, notes)
     words = of_widths([len(part.runs) for part in parts[stack.id]] for stack in stacks)
     say(f"as measured: {words}; {count(workers, 'worker')} of {count(split.threads, 'thread')}")

@@ -16,16 +16,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from initlab.errors import Refused
 from initlab.training.chain import Chain, Part
+from initlab.training.clock import Clock
 from initlab.training.optimizers import Hyper, Slots, Update
 from initlab.training.tape import Gradients, Tensors, taped
 
+LANES = ("alive", "diverged_at", "diverged_in")  # of a State: how each run fares
 EVALUATION_ROWS = 1024  # rows of a part that pass through the net at once; of sequences, 16 positions count as one
 
 
@@ -41,15 +43,14 @@ class Program:
     task: Literal["classification", "regression"]
     update: Update
     hyper: Hyper
-    schedule: Literal["constant", "cosine"]
-    steps: int
-    warmup: int = 0
+    clock: Clock
     rates: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class State(NamedTuple):
     """Where a stack is after ``t`` updates: stacked tensors [R, ...] by name, and how each run fares.
 
+    ``t`` is an integer; within an update that asks nothing of the host, a tensor without dimensions.
     ``diverged_at`` [R] is the update that would have made a run non-finite (0: none yet), ``diverged_in`` [R] what was
     first: 0 the loss, i the i-th parameter.
     """
@@ -57,7 +58,7 @@ class State(NamedTuple):
     params: Tensors
     buffers: Tensors
     slots: dict[str, Slots]
-    t: int
+    t: Any
     alive: Tensor
     diverged_at: Tensor
     diverged_in: Tensor
@@ -78,20 +79,34 @@ def start(params: Tensors, buffers: Tensors, slots: int) -> State:
 
 
 @torch.no_grad()
-def step(program: Program, state: State, x: Tensor, y: Tensor, spare: Tensors | None = None) -> tuple[State, Tensor]:
+def step(
+    program: Program,
+    state: State,
+    x: Tensor,
+    y: Tensor,
+    spare: Tensors | None = None,
+    in_place: bool = False,
+) -> tuple[State, Tensor]:
     """One update of every run; the losses [R] are those before it.
 
     ``spare``: parameters that nobody needs any more, such as those before the last update. They are written over, which
-    costs less than memory that is new. Once no run is alive nothing is computed, on a CPU, and the losses are NaN.
+    costs less than memory that is new. ``in_place``: the new state is written over the old one instead, and nothing
+    hangs on a value, so that the update can be recorded. Else, once no run is alive, nothing is computed on a CPU, and
+    the losses are NaN.
     """
-    if x.device.type == "cpu" and not state.alive.any():
+    asks = x.device.type == "cpu" and not in_place  # there the answer is at hand; a GPU would have to be waited for
+    if asks and not state.alive.any():
         return state._replace(t=state.t + 1), next(iter(state.params.values())).new_full((len(state.alive),), math.nan)
     program.net.train()
     out, buffers, back = program.chain.forward(state.params, state.buffers, x)
     losses, slope = _loss_and_slope(program.task, out, y)
     grads = Gradients({name: torch.empty_like(p) for name, p in state.params.items()} if spare is None else spare)
     back(slope, grads)
-    return _advanced(program, state, grads, buffers, losses)
+    params, slots = _updated(program, state, grads)
+    if asks and _none_falls(state.alive, losses, params):
+        buffers = _as_it_was(state, params, buffers, slots)
+        return state._replace(params=params, buffers=buffers, slots=slots, t=state.t + 1), losses
+    return _settled(state, params, buffers, slots, losses, in_place), losses
 
 
 def refusal(net: nn.Module, x: Tensor, low: torch.dtype | None = None) -> str | None:
@@ -189,11 +204,10 @@ def evaluate(program: Program, state: State, x: Tensor, y: Tensor) -> tuple[Tens
     return mean, score / y.numel()
 
 
-def _advanced(
-    program: Program, state: State, grads: Gradients, buffers: Tensors, losses: Tensor
-) -> tuple[State, Tensor]:
-    t = state.t + 1
-    hyper = _scheduled(program, state.t)
+def _updated(program: Program, state: State, grads: Gradients) -> tuple[Tensors, dict[str, Slots]]:
+    """The parameters and slots after the update, where all goes well."""
+    scale, *factors = program.clock.at(state.t)
+    hyper = program.hyper._replace(lr=program.hyper.lr * scale)
     slopes = grads.of if hyper.clip is None else _clipped(grads.of, hyper.clip)
     own = {dims: _broadcast(hyper, dims) for dims in {p.dim() for p in slopes.values()}}
     params, slots = {}, {}
@@ -201,32 +215,39 @@ def _advanced(
         its = own[p.dim()]
         if name in program.rates:
             its = its._replace(lr=its.lr * _along(program.rates[name], p.dim()))
-        params[name], slots[name] = program.update(p, slopes[name], state.slots[name], its, t)
+        params[name], slots[name] = program.update(p, slopes[name], state.slots[name], its, factors)
     for name, none in grads.none.items():  # as torch's optimizers pass over it: no decay, no momentum
         params[name] = _where(~none, params[name], state.params[name])
         slots[name] = tuple(_where(~none, *pair) for pair in zip(slots[name], state.slots[name], strict=True))
-    if losses.device.type == "cpu" and _none_falls(state.alive, losses, params):
-        buffers = _as_it_was(state, params, buffers, slots)
-        return State(params, buffers, slots, t, state.alive, state.diverged_at, state.diverged_in), losses
+    return params, slots
+
+
+def _settled(
+    state: State, params: Tensors, buffers: Tensors, slots: dict[str, Slots], losses: Tensor, in_place: bool
+) -> State:
+    """The next state: what is new of the runs that are finite, and what was of the others."""
     # An infinite gradient makes the new parameter non-finite, so that loss and parameters tell all.
     finite = torch.stack([losses, *(p.reshape(len(p), -1).abs().amax(1) for p in params.values())]).isfinite()
     good = state.alive & finite.all(0)
-    params = {name: _where(good, p, state.params[name]) for name, p in params.items()}
-    buffers = {name: _where(good, b, state.buffers[name]) for name, b in buffers.items()}
-    slots = {
-        name: tuple(_where(good, *pair) for pair in zip(s, state.slots[name], strict=True)) for name, s in slots.items()
-    }
     fell = state.alive & ~good
+    t = state.t + 1
     diverged_at = torch.where(fell, t, state.diverged_at)
     diverged_in = torch.where(fell, (~finite).to(torch.uint8).argmax(0), state.diverged_in)
-    return State(params, buffers, slots, t, good, diverged_at, diverged_in), losses
+
+    def settled(new: Tensor, old: Tensor) -> Tensor:
+        return torch.where(_along(good, new.dim()), new, old, out=old if in_place else None)
+
+    params = {name: settled(p, state.params[name]) for name, p in params.items()}
+    buffers = {name: settled(b, state.buffers[name]) for name, b in buffers.items()}
+    slots = {name: tuple(map(settled, kept, state.slots[name])) for name, kept in slots.items()}
+    lanes = good, diverged_at, diverged_in
+    if in_place:
+        lanes = tuple(getattr(state, name).copy_(new) for name, new in zip(LANES, lanes, strict=True))
+    return State(params, buffers, slots, t, *lanes)
 
 
 def _none_falls(alive: Tensor, losses: Tensor, params: Tensors) -> bool:
-    """Whether no run dies. A sum is finite only if all of its terms are, and costs a tenth of looking.
-
-    On a CPU the answer is there; a GPU would have to be waited for.
-    """
+    """Whether no run dies. A sum is finite only if all of its terms are, and costs a tenth of looking."""
     sums = torch.stack([losses, *(p.reshape(len(p), -1).sum(1) for p in params.values())])
     return bool((sums.isfinite().all(0) | ~alive).all())
 
@@ -250,23 +271,8 @@ def _clipped(grads: Tensors, clip: Tensor) -> Tensors:
     """
     norms = torch.stack([torch.linalg.vector_norm(g.reshape(len(g), -1), dim=1) for g in grads.values()])
     factor = (clip / (torch.linalg.vector_norm(norms, dim=0) + 1e-6)).clamp(max=1)
-    factor = factor.where(clip.isfinite(), 1.0)
+    factor = factor.masked_fill(clip.isinf(), 1.0)
     return {name: g * _along(factor, g.dim()) for name, g in grads.items()}
-
-
-def _scheduled(program: Program, done: int) -> Hyper:
-    """The hyper-parameters after ``done`` of the program's steps.
-
-    lr rises linearly, from lr / warmup in the first step to lr in the warm-up's last (Goyal et al. 2017, sec. 2.2).
-    The steps that are left have the schedule: a cosine as torch's CosineAnnealingLR to 0 (Loshchilov & Hutter 2017).
-    """
-    if done < program.warmup:
-        factor = (done + 1) / program.warmup
-    elif program.schedule == "cosine":
-        factor = (1 + math.cos(math.pi * (done - program.warmup) / (program.steps - program.warmup))) / 2
-    else:
-        return program.hyper
-    return program.hyper._replace(lr=program.hyper.lr * factor)
 
 
 def _broadcast(hyper: Hyper, dims: int) -> Hyper:

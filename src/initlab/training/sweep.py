@@ -89,7 +89,8 @@ class _Sweep:
 
     def _item(self, stack: Stack, runs: Sequence[Run], deaths: int = 0) -> Item:
         options = self.store.plan.options
-        return Item(stack, tuple(runs), options["checkpoint_every"], options["probe"], deaths=deaths)
+        graphs = options["graphs"] == "auto" and not deaths  # a recording may be what a worker has died of
+        return Item(stack, tuple(runs), options["checkpoint_every"], options["probe"], graphs, deaths=deaths)
 
     def _give(self) -> None:
         while self.items and self.workers.free:

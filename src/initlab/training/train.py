@@ -77,7 +77,7 @@ class Training:
         stack, keys = self.item.stack, {run.key for run in self.runs}
         live = [r for r, run in enumerate(stack.runs) if run.key in keys]
         configs = [run.config for run in stack.runs]
-        self.module = StackModule(configs, load(stack.config["dataset"]), live)
+        self.module = StackModule(configs, load(stack.config["dataset"]), live, self.item.graphs)
         before = go_on(self.module, self.item.checkpoints, self.outlet.say)
         self.began -= before or 0.0
         self.module.on_ready, self.module.stop = self._ready, interrupts.requested

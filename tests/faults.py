@@ -23,7 +23,8 @@ from initlab.planning.plan import Plan
 from initlab.storage import events
 from initlab.storage.folder import read
 from initlab.storage.store import Store
-from initlab.training import module, sweep
+from initlab.training import sweep
+from initlab.training import updates as updating
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = ["dataset=gaussian", "dataset.samples=200", "dataset.features=4", "dataset.batch_size=32", "arch.width=8"]
@@ -59,7 +60,7 @@ def train(planned: Plan) -> dict[str, int]:
 @contextmanager
 def updates(most: int | None = None) -> Iterator[list[int]]:
     """The steps that are made in here, by number; after so many of them the process ends."""
-    whole, steps = module.step, []
+    whole, steps = updating.step, []
 
     def step(program: Any, state: Any, *batch: Any) -> Any:
         if len(steps) == most:
@@ -68,7 +69,7 @@ def updates(most: int | None = None) -> Iterator[list[int]]:
         return whole(program, state, *batch)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "step", step)
+        patch.setattr(updating, "step", step)
         yield steps
 
 

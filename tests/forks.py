@@ -12,7 +12,8 @@ import initlab.executors.worker  # noqa: F401  # torch and lightning, before the
 from faults import ROOT
 from initlab.command import main
 from initlab.storage import record
-from initlab.training import interrupts, module
+from initlab.training import interrupts
+from initlab.training import updates as updating
 
 COMMIT = record.code(ROOT)  # asked once: a git that is killed or held up would make a command of its own
 
@@ -26,17 +27,16 @@ class Child:
         ready, tell = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
-            if slow:
-                whole = module.step
-                module.step = lambda *given: (time.sleep(slow), whole(*given))[1]
-            self._run(list(words), cwd, tell, gate)
+            self._run(list(words), cwd, tell, gate, slow)
         os.close(tell)
         os.read(ready, 1)
         os.close(ready)
 
-    def _run(self, words: list[str], cwd: Path, tell: int, gate: int | None) -> None:
-        code = 70
+    def _run(self, words: list[str], cwd: Path, tell: int, gate: int | None, slow: float) -> None:
+        code, step = 70, updating.step
         try:
+            if slow:
+                updating.step = lambda *given: (time.sleep(slow), step(*given))[1]
             interrupts.catch()
             os.chdir(cwd)
             log = os.open(f"log.{os.getpid()}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)

@@ -14,7 +14,7 @@ from initlab.planning.plan import Plan
 from initlab.storage import journal, store
 from initlab.storage.description import restacked
 from initlab.storage.folder import description_of
-from initlab.training import module
+from initlab.training import updates as updating
 
 every = pytest.mark.parametrize(
     "every", [pytest.param(97, id="some"), pytest.param(1, id="all", marks=pytest.mark.torture)]
@@ -24,7 +24,7 @@ every = pytest.mark.parametrize(
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     """Two stacks: one done, one stopped in the middle; both have checkpoints in the journal."""
-    steps, whole = iter(range(14)), module.step
+    steps, whole = iter(range(14)), updating.step
 
     def step(*words: Any) -> Any:
         if next(steps, None) is None:
@@ -33,7 +33,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Plan:
 
     planned = made(tmp_path_factory.mktemp("damage") / "s")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "step", step)
+        patch.setattr(updating, "step", step)
         with pytest.raises(Killed):
             train(planned)
     return planned

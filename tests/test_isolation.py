@@ -22,7 +22,7 @@ from initlab.executors import here
 from initlab.executors.items import Item, Outcome
 from initlab.storage import store
 from initlab.storage.folder import read
-from initlab.training import module
+from initlab.training import updates as updating
 from initlab.training.module import StackModule
 from initlab.training.train import fit
 from initlab.views import tables
@@ -103,7 +103,7 @@ def raising_draw(bad: int) -> Callable[..., Any]:
 
 def raising_step(bad: int) -> Callable[..., Any]:
     """As long as the run is trained nobody can say which one it is that raises."""
-    whole = module.step
+    whole = updating.step
 
     def step(program: Any, state: Any, x: Any, y: Any, spare: Any) -> Any:
         if state.t == 2 and state.alive[bad]:
@@ -152,7 +152,7 @@ def test_a_run_that_raises_is_failed_and_touches_no_other(
     if where == "draw":
         monkeypatch.setattr(StackModule, "_initial", raising_draw(bad))
     else:
-        monkeypatch.setattr(module, "step", raising_step(bad))
+        monkeypatch.setattr(updating, "step", raising_step(bad))
     assert train(planned) == {"done": WIDTH - 1, "failed": 1}
     assert comparable(tmp_path / "s") == {name: said for name, said in there.items() if name != f"seed={bad}"}
     assert _exit_code(planned) == 3
@@ -179,7 +179,7 @@ def test_what_failed_is_trained_again_in_its_old_stack(tmp_path: Path, monkeypat
 
 def test_only_memory_changes_a_width_and_the_folder_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stack of 5 does not fit, its halves do: they are stacks of 2 and 3 from then on, in the next command too."""
-    whole = module.step
+    whole = updating.step
 
     def step(program: Any, state: Any, x: Any, y: Any, spare: Any) -> Any:
         if len(state.alive) > 3:
@@ -187,7 +187,7 @@ def test_only_memory_changes_a_width_and_the_folder_says_so(tmp_path: Path, monk
         return whole(program, state, x, y, spare)
 
     planned = made(tmp_path / "s", "seed=range(5)", "trainer.max_steps=5")
-    monkeypatch.setattr(module, "step", step)
+    monkeypatch.setattr(updating, "step", step)
     assert train(planned) == {"done": 5}
     assert [stack["width"] for stack in read(tmp_path / "s").description["stacks"]] == [2, 3]
     with opened(planned) as entered:
@@ -215,7 +215,7 @@ def test_a_stack_is_split_once_nothing_of_it_trains_in_the_old_width(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A stack of 4 raises and its first half does not fit: stopped in its other half, the sweep goes on there."""
-    whole, stopping = module.step, [False]
+    whole, stopping = updating.step, [False]
 
     def step(program: Any, state: Any, x: Any, y: Any, spare: Any) -> Any:
         alive = state.alive.tolist()
@@ -227,7 +227,7 @@ def test_a_stack_is_split_once_nothing_of_it_trains_in_the_old_width(
             raise Killed
         return whole(program, state, x, y, spare)
 
-    monkeypatch.setattr(module, "step", step)
+    monkeypatch.setattr(updating, "step", step)
     words = ["seed=range(4)", "trainer.max_steps=5"]
     assert train(made(tmp_path / "whole", *words)) == {"done": 4}
     stopping[0] = True

@@ -26,7 +26,7 @@ from initlab.executors.zygote import Zygote
 from initlab.specs import INITS
 from initlab.storage.folder import read
 from initlab.storage.store import Store
-from initlab.training import module
+from initlab.training import updates as updating
 from initlab.training.module import StackModule
 
 BROKEN = """
@@ -131,7 +131,7 @@ LONG = ["init=xavier,kaiming", "act=relu,tanh", "trainer.max_steps=60"]
 def test_a_worker_that_dies_is_replaced_and_goes_on_from_the_last_checkpoint(
     undisturbed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = module.step
+    whole = updating.step
 
     def step(program: Any, state: Any, x: Any, y: Any, spare: Any) -> Any:
         flag = tmp_path / f"died{os.getppid()}"
@@ -140,7 +140,7 @@ def test_a_worker_that_dies_is_replaced_and_goes_on_from_the_last_checkpoint(
             os.kill(os.getpid(), signal.SIGKILL)
         return whole(program, state, x, y, spare)
 
-    monkeypatch.setattr(module, "step", step)
+    monkeypatch.setattr(updating, "step", step)
     assert train(made(tmp_path / "s", "sweep.workers=2", *LONG)) == {"done": 4}
     assert "  a worker died (signal 9, SIGKILL); its stack is tried again\n" in capsys.readouterr().out
     assert_equal(tmp_path / "s", undisturbed)

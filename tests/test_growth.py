@@ -12,7 +12,7 @@ from faults import Killed, made, numbers, opened, train
 from initlab.errors import Refused
 from initlab.storage import store
 from initlab.storage.folder import read
-from initlab.training import module
+from initlab.training import updates as updating
 from initlab.training.module import StackModule
 from initlab.views import hparams
 
@@ -70,7 +70,7 @@ def test_a_sweep_may_grow_before_it_is_done(tmp_path: Path, monkeypatch: pytest.
     folder = tmp_path / "s"
     train(made(tmp_path / "eight", *EIGHT))
     steps: list[int] = []
-    whole = module.step
+    whole = updating.step
 
     def step(program, state, x, y, spare):  # type: ignore[no-untyped-def]
         if len(steps) == 4:
@@ -79,12 +79,12 @@ def test_a_sweep_may_grow_before_it_is_done(tmp_path: Path, monkeypatch: pytest.
         return whole(program, state, x, y, spare)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "step", step)
+        patch.setattr(updating, "step", step)
         with pytest.raises(Killed):
             train(made(folder, *EIGHT))
     widths: list[int] = []
     with monkeypatch.context() as patch:
-        patch.setattr(module, "step", lambda p, s, *rest: (widths.append(len(s.alive)), whole(p, s, *rest))[1])
+        patch.setattr(updating, "step", lambda p, s, *rest: (widths.append(len(s.alive)), whole(p, s, *rest))[1])
         assert train(made(folder, *TWELVE)) == {"done": 12}
     assert widths == [8] + [4] * 5
     there, here = numbers(tmp_path / "eight"), numbers(folder)

@@ -19,7 +19,7 @@ from initlab.command import main
 from initlab.executors import layout
 from initlab.storage import received, record
 from initlab.storage.folder import read
-from initlab.training import module
+from initlab.training import updates as updating
 
 ROOT = Path(__file__).resolve().parent.parent
 WORDS = ["-m", "init=xavier,kaiming", "seed=0,1", "dataset=npz", "optimizer=adam", "optimizer.lr=0.01"]
@@ -100,13 +100,13 @@ def test_threads_are_as_many_as_then_where_there_are_cores(
     again: Callable[..., tuple[int, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the default of this process is, which OMP_NUM_THREADS sets."""
-    path, whole, used = tmp_path / "received" / "sweep.json", module.step, []
+    path, whole, used = tmp_path / "received" / "sweep.json", updating.step, []
 
     def step(*state: Any) -> Any:
         used.append(torch.get_num_threads())
         return whole(*state)
 
-    monkeypatch.setattr(module, "step", step)
+    monkeypatch.setattr(updating, "step", step)
     monkeypatch.setattr(layout, "cores", lambda: 2)
     before = torch.get_num_threads()
     for then, now in ((2, 2), (3, 2)):

@@ -11,6 +11,7 @@ import pytest
 from faults import Killed, assert_equal, made, train
 from initlab.training import interrupts, module
 from initlab.training import train as training
+from initlab.training import updates as updating
 from initlab.training.interrupts import Interrupted
 from initlab.training.writer import Writer
 
@@ -31,7 +32,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def updates(monkeypatch: pytest.MonkeyPatch, kill_at: int) -> list[int]:
     """The steps that are made from here on; the process ends before the ``kill_at``-th."""
     seen: list[int] = []
-    whole = module.step
+    whole = updating.step
 
     def step(program, state, x, y, spare):  # type: ignore[no-untyped-def]
         if len(seen) == kill_at:
@@ -39,7 +40,7 @@ def updates(monkeypatch: pytest.MonkeyPatch, kill_at: int) -> list[int]:
         seen.append(state.t + 1)
         return whole(program, state, x, y, spare)
 
-    monkeypatch.setattr(module, "step", step)
+    monkeypatch.setattr(updating, "step", step)
     return seen
 
 

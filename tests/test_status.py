@@ -14,14 +14,14 @@ from faults import Killed, made, opened, train
 from initlab.errors import FolderInUse, Refused
 from initlab.storage.folder import read
 from initlab.storage.store import Store
-from initlab.training import module
+from initlab.training import updates as updating
 from initlab.views.status import status, words
 
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two stacks of two: one done, with a run that diverged, the other stopped after its fourth update."""
-    folder, steps, whole = tmp_path_factory.mktemp("status") / "s", [], module.step
+    folder, steps, whole = tmp_path_factory.mktemp("status") / "s", [], updating.step
 
     def step(program, state, x, y, spare):  # type: ignore[no-untyped-def]
         steps.append(state.t)
@@ -33,7 +33,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return whole(program, state, x, y, spare)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "step", step)
+        patch.setattr(updating, "step", step)
         with pytest.raises(Killed):
             train(made(folder))
     return folder

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from initlab.training.nets import out_of_memory
+from initlab.training.memory import out_of_memory
 from initlab.training.step import State
 from initlab.training.updates import Resident
 

@@ -11,7 +11,6 @@ eagerly.
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -91,7 +90,6 @@ def cuda_graph(update: Update) -> Update:
     It is warmed up on a side stream, as torch's notes ask. That stream is left on every way out: where a recording
     breaks off, torch's own context does not.
     """
-    gc.collect()  # earlier stacks are held by cycles, and with them the memory that their graphs keep to themselves
     current, side = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
     side.wait_stream(current)
     graph = torch.cuda.CUDAGraph()

@@ -39,9 +39,10 @@ def reclaim(device: torch.device) -> None:
     """Free what ended stacks have of a GPU, if that is much.
 
     Lightning's trainer and its module hold each other, and Python's collector, which would find them, does not know how
-    full a GPU is: the next stack would lie beside the last. It takes tenths of a second to look at all that is there.
+    full a GPU is: the next stack would lie beside the last, and beside what the last one's graph keeps to itself. It
+    takes tenths of a second to look at all that is there.
     """
-    if device.type == "cuda" and torch.cuda.memory_allocated(device) > MUCH * torch.cuda.mem_get_info(device)[1]:
+    if device.type == "cuda" and torch.cuda.memory_reserved(device) > MUCH * torch.cuda.mem_get_info(device)[1]:
         gc.collect()
 
 

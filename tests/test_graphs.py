@@ -193,6 +193,17 @@ def test_a_sweep_says_what_it_chose_and_can_be_told_not_to(tmp_path: Path, recor
     assert "graphs" not in note and not recorded
 
 
+def test_the_user_is_told_what_a_graph_gets_wrong(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    recorded: list[graphs.Choice],
+) -> None:
+    monkeypatch.setitem(ACTS._functions, "tanh", Counts)
+    assert train(made(tmp_path, "act=tanh", "trainer.max_steps=5", "sweep.workers=1")) == {"done": 1}
+    assert "  updates were asked for one by one: no graph: two replays are " in capsys.readouterr().out
+
+
 def test_no_graph_is_recorded_again_where_a_worker_has_died(tmp_path: Path) -> None:
     plan = made(tmp_path, "seed=0,1", "trainer.max_steps=5")
     going = sweep._Sweep.__new__(sweep._Sweep)

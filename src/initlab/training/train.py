@@ -158,6 +158,8 @@ class Training:
 
     def _finish(self) -> None:
         self._show(self.module.steps)
+        if (choice := self.module.choice) and choice.broken:
+            self.outlet.say(f"  updates were asked for one by one: {choice.why}")
         if self.item.stack.config["trainer"]["save_weights"]:
             self._save_weights()
         seconds = (time.monotonic() - self.began) / len(self.runs)

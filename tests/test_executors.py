@@ -146,6 +146,26 @@ def test_a_worker_that_dies_is_replaced_and_goes_on_from_the_last_checkpoint(
     assert_equal(tmp_path / "s", undisturbed)
 
 
+def test_a_worker_whose_device_is_broken_leaves_and_its_stack_goes_on_in_another(
+    undisturbed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As CUDA is for the rest of a process, after some errors; so that the item's graphs are not tried again."""
+    whole = updating.step
+
+    def step(*given: Any) -> Any:
+        flag = tmp_path / f"broken{os.getppid()}"
+        if given[1].t == 30 and not flag.exists():
+            flag.write_text("")
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        return whole(*given)
+
+    monkeypatch.setattr(updating, "step", step)
+    monkeypatch.setattr("initlab.executors.worker.usable", lambda _: False)
+    assert train(made(tmp_path / "s", "sweep.workers=2", *LONG)) == {"done": 4}
+    assert "  a worker died (exit code 71); its stack is tried again\n" in capsys.readouterr().out
+    assert_equal(tmp_path / "s", undisturbed)
+
+
 @pytest.mark.parametrize(("number", "stacks"), [(signal.SIGSEGV, [4, 4]), (signal.SIGKILL, [1, 1, 2, 4])])
 def test_a_run_that_kills_its_worker_fails_alone(
     number: signal.Signals, stacks: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

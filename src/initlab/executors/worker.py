@@ -27,8 +27,10 @@ from initlab.executors.items import Item, Outcome, Rehearse
 from initlab.executors.messages import packed, unpacked
 from initlab.training import interrupts, rehearsal
 from initlab.training.interrupts import Interrupted
+from initlab.training.nets import device_of, usable
 from initlab.training.train import carried_out, quiet
 
+BROKEN = 71  # the exit code of a worker whose device computes nothing any more
 EVERY = 0.1  # seconds between two ticks, at least
 
 
@@ -116,6 +118,9 @@ def _train(link: Link, told: Mapping[str, Any]) -> None:
         outcome = carried_out(item, Sender(link))
     except Interrupted:
         outcome = Outcome("left")
+    if outcome.how == "raised" and not usable(device_of(item.stack.config)):
+        print(outcome.trace, file=sys.stderr, flush=True)
+        os._exit(BROKEN)  # every other item would raise here; in a new process this one may end
     link.send(packed("ended", vars(outcome)))
 
 

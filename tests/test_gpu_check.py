@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 from scripts import gpu_check
-from scripts.gpu_check import CPU
+from scripts.gpu_checks import commands, options, stacks, waiting
+from scripts.gpu_checks.stacks import CPU
 from torch import nn
 
 import forked
@@ -26,14 +25,42 @@ def test_every_option_is_checked_and_passes(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In a few steps, and with the command in a forked child: that it trains right is proven elsewhere."""
-    monkeypatch.setitem(gpu_check.TRAINER, "max_steps", 3)
-    run = SimpleNamespace(run=lambda words, **_: forked.command(words[2:], Path.cwd()))
-    monkeypatch.setattr(gpu_check, "subprocess", run)
+    monkeypatch.setitem(stacks.TRAINER, "max_steps", 3)
+    monkeypatch.setattr(commands, "command", forked.command)
     monkeypatch.setattr(sys, "argv", ["gpu_check.py", "--quick"])
     assert gpu_check.main() == 0
     found = verdicts(capsys)
     assert {f"{r.group}={name}" for r in (ACTS, ARCHS, INITS, OPTIMIZERS) for name in r} <= found.keys()
-    assert set(found.values()) == {"pass"}
+    skipped = {name for name, verdict in found.items() if verdict == "skip"}
+    assert set(found.values()) == {"pass", "skip"}
+    assert all(name.startswith(("trainer.precision=tf32", "nothing is asked")) for name in skipped), skipped
+
+
+@pytest.mark.battery
+def test_the_command_goes_every_way() -> None:
+    """Processes of its own: Ray, and one that is stopped."""
+    for _, check in commands.checks(CPU, quick=False):
+        assert "identical" in check()
+
+
+class Asking(nn.Module):
+    """It looks at what it computes."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x if bool(x.sum() > 0) else -x
+
+
+def test_who_asks_the_device_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a GPU too; on one torch's watch is set for that while alone, whatever happens."""
+    monkeypatch.setitem(ACTS._functions, "tanh", Asking)
+    with pytest.raises(RuntimeError, match="cannot be called on meta tensors"):
+        waiting.unasked(CPU, {})
+    modes = ["default"]
+    monkeypatch.setattr(torch.cuda, "get_sync_debug_mode", lambda: modes[-1])
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
+    with pytest.raises(ZeroDivisionError), waiting.watched(torch.device("cuda")):
+        raise ZeroDivisionError
+    assert modes == ["default", "error", "default"]
 
 
 class Drifting(nn.Module):
@@ -49,20 +76,20 @@ class Drifting(nn.Module):
 def test_a_difference_fails_and_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """As if a run's company changed its numbers."""
     monkeypatch.setitem(ACTS._functions, "tanh", Drifting)
-    tanh = [("act=tanh", lambda: gpu_check.same_training(CPU, {"act": {"name": "tanh"}}))]
+    tanh = [("act=tanh", lambda: options.same_training(CPU, {"act": {"name": "tanh"}}))]
     monkeypatch.setattr(gpu_check, "checks", lambda *_: iter(tanh))
     monkeypatch.setattr(sys, "argv", ["gpu_check.py"])
     assert gpu_check.main() == 1
     assert verdicts(capsys) == {"act=tanh": "FAIL"}
     with pytest.raises(AssertionError, match="touched the others"):
-        gpu_check.isolated(CPU, None)
+        options.isolated(CPU, None)
 
 
 def test_what_does_not_go_together_is_skipped(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A net that refuses the images is no failure."""
-    even = [("arch=cnn", lambda: gpu_check.same_training(CPU, {"arch": {"name": "cnn", "depth": 9}}))]
+    even = [("arch=cnn", lambda: options.same_training(CPU, {"arch": {"name": "cnn", "depth": 9}}))]
     monkeypatch.setattr(gpu_check, "checks", lambda *_: iter(even))
     monkeypatch.setattr(sys, "argv", ["gpu_check.py"])
     assert gpu_check.main() == 0

@@ -6,6 +6,7 @@
                  with itself on the CPU, where the tests hold it equal to a plain program
     precisions   what tf32 and bf16 round, and that float32 is not rounded
     waiting      within an epoch the host waits for nothing
+    replays      CUDA graphs give the numbers of updates without them
     widths       stacks of 1, 2 and 64, and a rehearsal
     commands     the command itself: one by one, as measured, on Ray; runs that diverge; stopped, and again
 
@@ -24,7 +25,7 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
-from scripts.gpu_checks import commands, options, precisions, waiting, widths  # noqa: E402
+from scripts.gpu_checks import commands, options, precisions, replays, waiting, widths  # noqa: E402
 from scripts.gpu_checks.stacks import CPU, Checks  # noqa: E402
 
 from initlab.command import answered  # noqa: E402
@@ -52,7 +53,7 @@ def main() -> int:
 
 
 def checks(device: torch.device, quick: bool) -> Checks:
-    for part in (options, precisions, waiting, widths, commands):
+    for part in (options, precisions, waiting, replays, widths, commands):
         yield from part.checks(device, quick)
 
 

@@ -7,12 +7,16 @@ import sys
 import pytest
 import torch
 from scripts import gpu_check
-from scripts.gpu_checks import commands, options, stacks, waiting
+from scripts.gpu_checks import commands, options, replays, stacks, waiting
 from scripts.gpu_checks.stacks import CPU
 from torch import nn
 
 import forked
 from initlab.specs import ACTS, ARCHS, INITS, OPTIMIZERS
+from initlab.training import graphs
+from initlab.training.step import State
+from initlab.training.updates import Resident
+from recorder import as_a_gpu
 
 
 def verdicts(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
@@ -33,7 +37,27 @@ def test_every_option_is_checked_and_passes(
     assert {f"{r.group}={name}" for r in (ACTS, ARCHS, INITS, OPTIMIZERS) for name in r} <= found.keys()
     skipped = {name for name, verdict in found.items() if verdict == "skip"}
     assert set(found.values()) == {"pass", "skip"}
-    assert all(name.startswith(("trainer.precision=tf32", "nothing is asked")) for name in skipped), skipped
+    assert all(name.startswith(("trainer.precision=tf32", "nothing is asked", "a graph")) for name in skipped), skipped
+
+
+def test_replays_are_compared_where_there_are_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a stand-in for graphs, which gets a run's number wrong in the end."""
+    choices = as_a_gpu(monkeypatch)
+    for _, check in replays.checks(CPU, quick=True):
+        assert check() == "bit for bit; a replay takes 500000 us, eagerly 1000000"
+    assert all(choice.replayed for choice in choices)
+    call = Resident.__call__
+
+    def wrong(self: Resident, state: State, i: int) -> tuple[State, torch.Tensor]:
+        state, losses = call(self, state, i)
+        return state, losses + 1e-8 * (self.replay is not None)
+
+    monkeypatch.setattr(Resident, "__call__", wrong)
+    with pytest.raises(AssertionError, match="1e-08 apart"):
+        replays.same_replayed(CPU, {})
+    monkeypatch.setitem(graphs.RECORDERS, "cpu", lambda update: 1 / 0)
+    with pytest.raises(AssertionError, match="no graph: ZeroDivisionError"):
+        replays.same_replayed(CPU, {})
 
 
 @pytest.mark.battery

@@ -17,6 +17,7 @@ from initlab.executors.items import Rehearse
 from initlab.training import memory, rehearsal
 from initlab.training import train as training
 from initlab.training.module import StackModule
+from recorder import as_a_gpu
 
 CUDA = torch.device("cuda")
 
@@ -125,6 +126,8 @@ def test_nothing_stays_of_a_stack_that_has_ended(monkeypatch: pytest.MonkeyPatch
         assert train(planned) == {"done": 2, "failed": 2}
         configs = tuple(run.config for run in planned.runs if run.config["act"]["name"] == "relu")
         assert rehearsal.timed(Rehearse("s", configs, 2, 1, 100.0)).how == "done"
+        as_a_gpu(monkeypatch)
+        assert rehearsal.timed(Rehearse("s", configs, 2, 1, 100.0)).how == "done"
     finally:
         gc.enable()
-    assert alive == [0] * 6
+    assert alive == [0] * 8

@@ -69,10 +69,10 @@ def stack(options: dict[str, Config]) -> list[Config]:
     return [typed(SHARED | {"init": {"name": inits[r]}} | options | {"optimizer": own[r], "seed": r}) for r in range(3)]
 
 
-def begun(configs: list[Config], device: torch.device, rehearsal: bool = False) -> StackModule:
-    """A stack before its first update. ``rehearsal``: with torch's own weights."""
+def begun(configs: list[Config], device: torch.device, rehearsal: bool = False, graphs: bool = False) -> StackModule:
+    """A stack before its first update. ``rehearsal``: with torch's own weights; ``graphs``: which may be replayed."""
     lines = "positions" in ARCHS[configs[0]["arch"]["name"]].facts
-    module = StackModule(configs, SEQUENCES if lines else IMAGES).to(device)
+    module = StackModule(configs, SEQUENCES if lines else IMAGES, graphs=graphs).to(device)
     module.prepare(rehearsal)
     module.on_train_epoch_start()
     return module

@@ -24,16 +24,21 @@ WARM, WATCHED = 4, 8  # updates
 
 
 def checks(device: torch.device, quick: bool) -> Checks:
-    options: dict[str, dict[str, Config]] = {
-        f"arch={name}": {"arch": {"name": name} | SMALL.get(name, {})} for name in ARCHS
-    }
+    for label, option in updates_of_all_kinds().items():
+        yield f"nothing is asked of the device, {label}", partial(unasked, device, option)
+
+
+def updates_of_all_kinds() -> dict[str, dict[str, Config]]:
+    """Each net, each optimizer with all that it can have, norms that keep buffers, and what looks at an update."""
+    options: dict[str, dict[str, Config]] = {}
+    for name in ARCHS:
+        options[f"arch={name}"] = {"arch": {"name": name} | SMALL.get(name, {})}
     options["arch=cnn, norm=batch"] = {"arch": {"name": "cnn", "norm": "batch"} | SMALL["cnn"]}
     for name in OPTIMIZERS:
         scheduled = {"name": name, "warmup": 0.4, "schedule": "cosine", "clip": 0.05}
         options[f"optimizer={name}, warm-up, cosine, clip"] = {"optimizer": scheduled}
     options["trainer.probe_every=2"] = {"trainer": TRAINER | {"probe_every": 2}}
-    for label, option in options.items():
-        yield f"nothing is asked of the device, {label}", partial(unasked, device, option)
+    return options
 
 
 def unasked(device: torch.device, options: dict[str, Config]) -> str:

@@ -1,0 +1,50 @@
+"""Updates as CUDA graphs: the numbers of those that are asked for one by one."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from scripts.gpu_checks.stacks import TOLERANCE, TRAINER, Checks, apart, begun, numbers, stack
+from scripts.gpu_checks.waiting import updates_of_all_kinds, watched
+
+from initlab.config import Config
+from initlab.errors import Refused
+from initlab.training.module import WORTH, Chunk, StackModule
+
+EPOCHS = 2
+
+
+def checks(device: torch.device, quick: bool) -> Checks:
+    for label, option in updates_of_all_kinds().items():
+        yield f"a graph's replays, {label}", partial(same_replayed, device, option)
+    yield "a graph's replays, one run diverges", partial(same_replayed, device, {}, fatal=1e308)
+
+
+def same_replayed(device: torch.device, options: dict[str, Config], fatal: float | None = None) -> str:
+    """Two epochs of replays, in which the host does not wait, and two without. ``fatal``: a learning rate of one."""
+    configs = stack(options)
+    for config in configs:
+        config["trainer"]["max_steps"] = WORTH + TRAINER["max_steps"]
+    if fatal is not None:
+        configs[1]["optimizer"]["lr"] = fatal
+    eager, replayed = (_trained(configs, device, graphs) for graphs in (False, True))
+    if replayed.choice is None:
+        raise Refused("no CUDA, and so no graph")
+    assert not replayed.choice.broken, replayed.choice.why
+    assert (eager.state.diverged_at == replayed.state.diverged_at).all(), "other runs diverge"
+    kept = eager.state.alive.cpu()
+    far = apart(*([tensor[kept] for tensor in numbers(module)] for module in (eager, replayed)))
+    told = f"{f'{far:.0e} apart' if far else 'bit for bit'}; {replayed.choice.why}"
+    assert far <= TOLERANCE, told
+    return told
+
+
+def _trained(configs: list[Config], device: torch.device, graphs: bool) -> StackModule:
+    module = begun(configs, device, graphs=graphs)
+    for epoch in range(EPOCHS):
+        if epoch:
+            module.on_train_epoch_start()
+        with watched(device):
+            module.training_step(Chunk(epoch, 0, module.batches), 0)
+    return module

@@ -7,6 +7,7 @@
     floor       the training of MLP 4x128 against its matrix products alone
     conv        16 conv nets, against one by one in two processes
     large       one net of 10 million parameters, against plain Lightning
+    gpu         one GPU: 512 runs against the yardstick's, one run, and the chip; growth; two streams
     growth      1 to 1,024 runs: time and memory; --figure draws it
 
 What is compared is measured in turn, so that a drift of the machine's speed hits both.
@@ -22,13 +23,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the command has it
 
 from scripts.benches import commands, floor, growth, nets, sweeps, writing  # noqa: E402
-from scripts.benches.rows import Row  # noqa: E402
+from scripts.benches.rows import Note, Row  # noqa: E402
 
 from initlab.command import answered  # noqa: E402
 
@@ -41,13 +43,14 @@ def main() -> int:
     parser.add_argument("--figure", type=Path, help="a file for the curve of growth")
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
-    parts: dict[str, Callable[[Path], Iterator[Row]]] = {
+    parts: dict[str, Callable[[Path], Iterator[Row | Note]]] = {
         "commands": lambda folder: commands.rows(folder, args.repeats),
         "sweeps": lambda folder: sweeps.rows(folder, args.repeats, args.yardstick, args.yardstick_runs),
         "writing": lambda folder: writing.rows(folder, args.repeats),
         "floor": lambda folder: floor.rows(folder, args.repeats),
         "conv": lambda folder: nets.conv(folder, args.repeats),
         "large": lambda folder: nets.large(folder, args.repeats),
+        "gpu": lambda folder: _gpu(folder, args.repeats, args.yardstick, args.yardstick_runs),
         "growth": lambda folder: growth.rows(folder, args.repeats, args.figure),
     }
     if unknown := set(args.parts) - set(parts):
@@ -59,6 +62,12 @@ def main() -> int:
             for row in parts[part](Path(scratch)):
                 print(row, flush=True)
     return 0
+
+
+def _gpu(*given: Any) -> Iterator[Row | Note]:
+    from scripts.benches import gpu  # torch and lightning, for who asks
+
+    return gpu.rows(*given)
 
 
 def _cpu() -> str:

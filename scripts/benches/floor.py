@@ -9,17 +9,48 @@ three in turn (x W', dy' x, dy W), each as torch stores them.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from scripts.benches.rows import ROOT, Row
 
 SIZES, ROWS = [64, 128, 128, 128, 128, 10], 128
-FLOPS = 3 * sum(2 * ROWS * a * b for a, b in pairwise(SIZES)) - 2 * ROWS * SIZES[0] * SIZES[1]
 EPOCHS = 3
+
+
+def operations(sizes: Sequence[int], rows: int) -> int:
+    """Floating-point operations of the products of an update of one dense net, ``sizes`` from its inputs to outputs."""
+    return 3 * sum(2 * rows * a * b for a, b in pairwise(sizes)) - 2 * rows * sizes[0] * sizes[1]
+
+
+class Work(NamedTuple):
+    """What an update of a run cannot do without."""
+
+    moved: int  # bytes
+    operations: int
+
+    def floor(self, bandwidth: float, rate: float) -> float:
+        """Seconds, at so many bytes and operations a second."""
+        return max(self.moved / bandwidth, self.operations / rate)
+
+
+def work(sizes: Sequence[int], rows: int, slots: int = 0, number: int = 4) -> Work:
+    """Of a dense net, ``sizes`` from its inputs to its outputs, on a batch of ``rows``; a ``number`` has so many bytes.
+
+    Read and written once each: the parameters and the optimizer's slots, the outputs of each layer (for the way back),
+    the batch with its targets (of 8 bytes), which is gathered.
+    """
+    pairs = list(pairwise(sizes))
+    parameters = sum((a + 1) * b for a, b in pairs)
+    outputs = rows * sum(b for _, b in pairs)
+    once = number * ((1 + slots) * parameters + outputs + rows * sizes[0]) + 8 * rows
+    return Work(2 * once, operations(sizes, rows))
+
+
+FLOPS = operations(SIZES, ROWS)
 
 
 def rows(folder: Path, repeats: int) -> Iterator[Row]:

@@ -29,6 +29,16 @@ class Row:
         return f"{line}\n    {self.why}" if self.why else line
 
 
+@dataclass(frozen=True)
+class Note:
+    """A line in place of rows."""
+
+    said: str
+
+    def __str__(self) -> str:
+        return self.said
+
+
 def timed(call: Callable[[], object]) -> float:
     start = time.perf_counter()
     call()

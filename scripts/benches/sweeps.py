@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,7 +24,7 @@ TRAIN, BATCH = 1500, 125
 
 
 def rows(folder: Path, repeats: int, yardstick: Path | None, runs: int) -> Iterator[Row]:
-    _write_digits(folder / "digits.npz")
+    write_digits(folder / "digits.npz")
     data = ["dataset=npz", "dataset.path=digits.npz", f"dataset.batch_size={BATCH}"]
     for width in (32, 128):
         ours, theirs, losses = [], [], []
@@ -43,7 +43,7 @@ def rows(folder: Path, repeats: int, yardstick: Path | None, runs: int) -> Itera
             yield Row("val/loss: the yardstick's runs", losses, "nats")
 
 
-def _write_digits(path: Path) -> None:
+def write_digits(path: Path) -> None:
     """The rows in their order, as the yardstick cuts them."""
     import numpy as np
 
@@ -69,14 +69,19 @@ def _losses(folder: Path) -> list[float]:
 
 def _yardstick(program: Path, runs: int, width: int, cwd: Path) -> tuple[float, list[float]]:
     """Seconds of its `RUNS` runs: until its first begins, and as many times the median from one's end to the next's."""
-    words = ["-m", "init=xavier,kaiming", "act=relu,tanh", f"seed=range({-(-runs // 4)})"]
-    words += [f"width={width}", f"batch_size={BATCH}", "hydra.sweep.dir=theirs"]
+    words = ["init=xavier,kaiming", "act=relu,tanh", f"seed=range({-(-runs // 4)})", f"width={width}"]
     start = time.perf_counter()
+    said = yardstick_said(program, words, cwd)
+    ends = [at for at, _ in said]
+    each = statistics.median(b - a for a, b in pairwise(ends))
+    return ends[0] - each - start + RUNS * each, [float(words[3]) for _, words in said]
+
+
+def yardstick_said(program: Path, words: Sequence[str], cwd: Path) -> list[tuple[float, list[str]]]:
+    """Of each of its runs, when it ended and the words of its line: RUN, name, seconds, val_loss."""
+    words = ["-m", *words, f"batch_size={BATCH}", "hydra.sweep.dir=theirs"]
     with subprocess.Popen(
         [sys.executable, str(program), *words], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
         assert process.stdout is not None
-        said = [(time.perf_counter(), line.split()) for line in process.stdout if line.startswith("RUN ")]
-    ends = [at for at, _ in said]
-    each = statistics.median(b - a for a, b in pairwise(ends))
-    return ends[0] - each - start + RUNS * each, [float(words[3]) for _, words in said]
+        return [(time.perf_counter(), line.split()) for line in process.stdout if line.startswith("RUN ")]

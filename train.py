@@ -1,18 +1,22 @@
 #!/usr/bin/env python
 """Train one run, or with -m a sweep: python train.py -m init=xavier,kaiming act=relu,tanh. See --help and README.md."""
 
-import os
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent
-sys.path.insert(0, str(ROOT / "src"))  # so that a checkout works without being installed
+try:
+    import os
+    from pathlib import Path
 
-from initlab.training import interrupts  # noqa: E402
+    ROOT = Path(__file__).resolve().parent
+    sys.path.insert(0, str(ROOT / "src"))  # so that a checkout works without being installed
 
-interrupts.catch()  # first of all
+    from initlab.training import interrupts
 
-from initlab.command import main  # noqa: E402
+    interrupts.catch()  # first of all
+except KeyboardInterrupt:  # which Ctrl-C is to Python, as long as nobody answers it
+    sys.exit(130)
+
+from initlab.command import main
 
 if __name__ == "__main__":
     code = main(ROOT, sys.argv[1:])

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import builtins
+import runpy
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from initlab.training import interrupts
 
 SRC = Path(__file__).resolve().parent.parent / "src"
 PROGRAM = """
@@ -65,3 +70,23 @@ def test_a_second_signal_ends_the_process_at_once() -> None:
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=20)
     assert process.returncode == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("stopped_at", ["os", "pathlib", "initlab.training", "catch"])
+def test_before_signals_are_answered_a_ctrl_c_leaves_as_quietly(
+    stopped_at: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Until then it is Python's exception, in one of the imports of train.py."""
+    whole = builtins.__import__
+
+    def stopped(name: str = "catch", *rest: Any, **more: Any) -> Any:
+        if name == stopped_at:
+            raise KeyboardInterrupt
+        return whole(name, *rest, **more)
+
+    monkeypatch.setattr(interrupts, "catch", stopped)
+    monkeypatch.setattr(builtins, "__import__", stopped)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    with pytest.raises(SystemExit) as left:
+        runpy.run_path(str(SRC.parent / "train.py"), run_name="train")
+    assert left.value.code == 130 and capsys.readouterr() == ("", "")

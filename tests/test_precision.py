@@ -119,6 +119,15 @@ def test_tf32_is_refused_where_nothing_would_be_rounded_to_it(tmp_path: Path) ->
         pass
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_precision_that_only_a_worker_lacks_is_no_runs_failure(workers: int, tmp_path: Path) -> None:
+    """Its machine may be another than the one where the plan was checked; the same words come from this process."""
+    words = ["act=relu,tanh", "trainer.precision=tf32", "trainer.accelerator=cpu", f"sweep.workers={workers}"]
+    with pytest.raises(Refused, match=r"^trainer\.precision=tf32: .* would train on a CPU\. float32 is what"):
+        train(made(tmp_path, *words))
+    assert not read(tmp_path).records
+
+
 def test_precision_is_part_of_what_a_run_is(tmp_path: Path) -> None:
     """Each has its stack, its key, its config on disk, and its place among the axes."""
     assert train(made(tmp_path, "trainer.precision=float32,bf16,float64", "trainer.max_steps=3")) == {"done": 3}

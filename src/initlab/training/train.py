@@ -175,10 +175,15 @@ class Training:
 
 
 def carried_out(item: Item, outlet: Outlet) -> Outcome:
-    """Train an item; how that ended. Raises OSError: the disk's trouble is the command's, not the run's."""
+    """Train an item; how that ended. What is no fault of a run's raises: OSError, the disk's trouble; Refused, where
+    this machine has no such precision."""
+    with arithmetic(item.stack.config):
+        return _ended(Training(item, outlet))
+
+
+def _ended(training: Training) -> Outcome:
     try:
-        with arithmetic(item.stack.config):
-            Training(item, outlet).run()
+        training.run()
     except OSError:
         raise
     except SystemExit as left:

@@ -163,6 +163,12 @@ def test_one_width_has_no_slope(capsys: pytest.CaptureFixture[str]) -> None:
     assert "a slope takes two widths or more" in capsys.readouterr().err
 
 
+def test_the_check_computes_as_the_precision_says(capsys: pytest.CaptureFixture[str]) -> None:
+    few = ["--widths", "8,16", "--seeds", "0", "trainer.accelerator=cpu", "trainer.precision=tf32"]
+    assert coordinates.main(few) == 2
+    assert "refused: trainer.precision=tf32: it is how a GPU" in capsys.readouterr().err
+
+
 def test_a_trace_stops_where_it_is_not_told_the_base_width() -> None:
     x = torch.randn(50, 5, generator=torch.Generator().manual_seed(0))
     found = initlab.trace(net(32).float(), "mup", data=x)

@@ -23,6 +23,7 @@ from initlab.planning.plan import Plan
 from initlab.planning.runs import Stack
 from initlab.slots import slots
 from initlab.training.module import StackModule
+from initlab.training.nets import arithmetic
 from initlab.training.step import step
 from initlab.training.tape import Tensors
 
@@ -53,10 +54,13 @@ class Table:
 
 
 def check(plan: Plan, steps: int) -> Iterator[Table]:
-    """A table for all runs of a plan that differ in arch.width and seed alone. Raises Refused without two widths."""
+    """A table for all runs of a plan that differ in arch.width and seed alone. Raises Refused without two
+    widths, or for a precision that this machine does not have."""
     found: dict[str, dict[int, list[dict[str, float]]]] = {}
     for stack in plan.stacks:
-        for run, change in zip(stack.runs, _changes(stack, steps), strict=True):
+        with arithmetic(stack.config):
+            changes = _changes(stack, steps)
+        for run, change in zip(stack.runs, changes, strict=True):
             kept = {name: value for name, value in run.choices.items() if name not in ("arch.width", "seed")}
             title = " ".join(f"{name}={value}" for name, value in kept.items()) or run.config["init"]["name"]
             found.setdefault(title, {}).setdefault(run.config["arch"]["width"], []).append(change)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ import pytest
 from initlab.errors import FolderInUse, Refused
 from initlab.executors import forks
 from initlab.executors.forks import side_by_side
+from initlab.executors.zygote import forked
+from initlab.training import interrupts
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or len(os.sched_getaffinity(0)) < 2, reason="forks where there are cores for two"
@@ -50,14 +53,53 @@ def test_what_a_fork_raises_is_raised_in_its_turn(error: Exception, capfd: pytes
     assert ("Traceback" in capfd.readouterr().err) == ours
 
 
-def test_a_fork_that_dies_is_told() -> None:
+@pytest.mark.parametrize(
+    ("end", "how"), [(lambda: os.kill(os.getpid(), signal.SIGKILL), "signal 9"), (lambda: os._exit(0), "exit code 0")]
+)
+def test_a_fork_that_dies_is_told(end: Callable[[], None], how: str) -> None:
     def work(number: int) -> int:
         if number:
-            os.kill(os.getpid(), signal.SIGKILL)
+            end()
         return number
 
-    with pytest.raises(Refused, match=r"process that ran some of it died, of signal 9"):
+    with pytest.raises(Refused, match=f"process that ran some of it died, of {how}"):
         list(side_by_side(work, [0, 1]))
+
+
+def test_none_is_an_answer_and_to_leave_is_none(capfd: pytest.CaptureFixture[str]) -> None:
+    """A plug-in may call sys.exit, with 0 too."""
+    assert list(side_by_side(lambda _: None, [0, 1])) == [None, None]
+    with pytest.raises(RuntimeError, match="SystemExit: 0"):
+        list(side_by_side(sys.exit, [0, 0]))
+    assert "Traceback" in capfd.readouterr().err
+
+
+def test_who_ends_early_leaves_no_fork_and_no_pipe() -> None:
+    def work(waits: bool) -> None:
+        while waits and not interrupts.requested():
+            time.sleep(0.01)
+
+    before = list(Path("/proc/self/fd").iterdir())
+    found = side_by_side(work, [False, True])
+    assert next(found) is None
+    found.close()
+    assert list(Path("/proc/self/fd").iterdir()) == before
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def test_a_signal_waits_until_a_fork_has_its_own_answer() -> None:
+    """And does not meet that of the process that it is a fork of, nor get lost."""
+
+    def life() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert not interrupts.signalled()
+        interrupts.serve(lambda: False)
+        assert interrupts.signalled()
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    assert os.waitpid(forked(life), 0)[1] == 0
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
 
 
 def test_one_core_needs_no_fork(monkeypatch: pytest.MonkeyPatch) -> None:

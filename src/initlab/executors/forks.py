@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
+import time
 import traceback
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from multiprocessing import Pipe, connection, get_context
+from multiprocessing import Pipe, connection
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 from initlab.errors import FolderInUse, Refused
 from initlab.executors.pipes import follow
+from initlab.executors.zygote import forked
 from initlab.training import interrupts
 
 MOST = 8  # at once, as each takes some hundred megabytes
@@ -32,7 +34,7 @@ T = TypeVar("T")
 
 @dataclass
 class _Fork:
-    process: Any
+    pid: int
     end: Connection
     core: int
 
@@ -71,19 +73,21 @@ def _forked(work: Callable[[A], T], item: A, core: int) -> _Fork:
     ours, theirs = Pipe(duplex=False)
     parent = os.getpid()
 
-    def run() -> None:
+    def life() -> None:
         follow(parent)
+        ours.close()
         interrupts.serve(lambda: False)
         os.sched_setaffinity(0, {core})
         with contextlib.suppress(BrokenPipeError):
-            theirs.send(_answer(work, item))
+            theirs.send((_answer(work, item),))
 
-    process = get_context("fork").Process(target=run)
-    with warnings.catch_warnings():  # Python 3.12 warns of threads, which numpy's are and which nothing here uses
-        warnings.simplefilter("ignore", DeprecationWarning)
-        process.start()
-    theirs.close()
-    return _Fork(process, ours, core)
+    try:
+        return _Fork(forked(life), ours, core)
+    except OSError:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
 
 
 def _answer(work: Callable[[A], T], item: A) -> T | BaseException:
@@ -91,31 +95,33 @@ def _answer(work: Callable[[A], T], item: A) -> T | BaseException:
         return work(item)
     except TOLD as error:
         return error
-    except Exception as error:  # a fault of ours: its place is lost on the way
+    except (Exception, SystemExit) as error:  # a fault of ours, or of a plug-in's: its place is lost on the way
         traceback.print_exc()
         return RuntimeError(f"{type(error).__name__}: {error}")
 
 
 def _taken(fork: _Fork) -> Any:
     """What it has returned, or the exception that it was ended by."""
-    try:
-        found = fork.end.recv()
-    except EOFError:
-        found = None
-    fork.process.join()
-    fork.end.close()
-    code = fork.process.exitcode
-    return Refused(f"a process that ran some of it died, of {_how(code)}.") if code else found
+    with fork.end:
+        try:
+            found = fork.end.recv()
+        except EOFError:
+            found = None
+        code = os.waitstatus_to_exitcode(os.waitpid(fork.pid, 0)[1])
+    if found is None:
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        return Refused(f"a process that ran some of it died, of {how}.")
+    return found[0]
 
 
-def _how(code: int) -> str:
-    return f"signal {-code}" if code < 0 else f"exit code {code}"
-
-
-def _end(forks: Any) -> None:
+def _end(forks: Iterable[_Fork]) -> None:
     for fork in forks:
-        fork.process.terminate()
+        fork.end.close()
+        os.kill(fork.pid, signal.SIGTERM)
+    last = time.monotonic() + LEAVE
     for fork in forks:
-        fork.process.join(LEAVE)
-        fork.process.kill()
-        fork.process.join()
+        while not (ended := os.waitpid(fork.pid, os.WNOHANG)[0]) and time.monotonic() < last:
+            time.sleep(0.01)
+        if not ended:
+            os.kill(fork.pid, signal.SIGKILL)
+            os.waitpid(fork.pid, 0)

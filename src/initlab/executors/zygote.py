@@ -22,12 +22,13 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, NoReturn
 
+from initlab.training import interrupts
+
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 FORKS = sys.platform == "linux"  # elsewhere what a system's libraries have begun may not survive it
 WORKER = "initlab.executors.worker"  # with torch and Lightning
-THEIRS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)  # answered by the command, and by workers
 
 
 def load() -> None:
@@ -73,23 +74,13 @@ class Zygote:
         self._end, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._forks = 0
         self._code: int | None = None
-        parent = os.getpid()
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, THEIRS)
         try:
-            self._pid = _fork()
-            if self._pid == 0:
-                for number in THEIRS:
-                    signal.signal(number, signal.SIG_IGN)
+            self._pid = forked(partial(_serve, theirs, self._end, os.getpid(), in_fork))
         except OSError:
             self._end.close()
-            theirs.close()
             raise
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        if self._pid == 0:
-            self._end.close()
-            _carried_out(partial(_serve, theirs, parent, in_fork))
-        theirs.close()
+            theirs.close()
 
     def fork(self, end: Connection) -> Fork:
         """A worker with this end of a pipe; if it cannot be made, nobody holds that end any more."""
@@ -141,6 +132,20 @@ class Fork:
         return self._code
 
 
+def forked(life: Callable[[], object]) -> int:
+    """The id of a fork of this process, which does that and ends. Raises OSError.
+
+    Signals wait there until `interrupts.serve`, or for ever: what this process does about them is not its business.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, interrupts.SERVED)
+    try:
+        if pid := _fork():
+            return pid
+        _carried_out(life)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _fork() -> int:
     sys.stdout.flush(), sys.stderr.flush()
     with warnings.catch_warnings():  # Python 3.12 warns of threads, which numpy's are and which nothing here uses
@@ -162,17 +167,16 @@ def _carried_out(work: Callable[[], object]) -> NoReturn:
         os._exit(code)
 
 
-def _serve(end: socket.socket, parent: int, in_fork: Callable[[], object]) -> None:
+def _serve(end: socket.socket, other: socket.socket, parent: int, in_fork: Callable[[], object]) -> None:
     """Whoever has a worker for it sends the worker's end of a pipe; or "number signal": of a fork that is to end by
     that signal, if there is one, or has ended by itself. The answer is its exit code."""
     from initlab.executors import pipes
 
     pipes.follow(parent)
+    other.close()
     in_fork()
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__  # not through the parent's live region
     load()
-    from initlab.executors import worker
-
     forks: list[int | None] = []  # None where no process, or no descriptor, was left for it
     me = os.getpid()
     while True:
@@ -180,10 +184,7 @@ def _serve(end: socket.socket, parent: int, in_fork: Callable[[], object]) -> No
         if said == b"fork":
             forks.append(None)
             with suppress(OSError):
-                forks[-1] = _fork() if ends else None
-            if forks[-1] == 0:
-                end.close()
-                _carried_out(partial(worker.work, ends[0], me))
+                forks[-1] = forked(partial(_work, end, ends[0], me)) if ends else None
             for descriptor in ends:
                 os.close(descriptor)
         elif said:
@@ -191,6 +192,13 @@ def _serve(end: socket.socket, parent: int, in_fork: Callable[[], object]) -> No
             end.send(b"%d" % _code(forks[which], by))
         else:
             return
+
+
+def _work(end: socket.socket, pipe: int, parent: int) -> None:
+    from initlab.executors import worker
+
+    end.close()
+    worker.work(pipe, parent)
 
 
 def _code(fork: int | None, by: int) -> int:

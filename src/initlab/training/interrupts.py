@@ -25,6 +25,7 @@ from contextlib import contextmanager
 from typing import NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SERVED = (*SIGNALS, signal.SIGUSR2)  # in a worker; they wait where it was forked until it can answer them
 GRACE = 2.0  # seconds until what holds a signal back is interrupted wherever it is; a second later the process ends
 
 
@@ -59,6 +60,7 @@ def serve(asked: Callable[[], bool]) -> None:
     global _held, _received, _asked
     _held, _received, _asked = False, None, asked
     catch()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SERVED)
 
 
 @contextmanager

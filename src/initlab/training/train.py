@@ -178,7 +178,10 @@ def carried_out(item: Item, outlet: Outlet) -> Outcome:
     """Train an item; how that ended. What is no fault of a run's raises: OSError, the disk's trouble; Refused, where
     this machine has no such precision."""
     with arithmetic(item.stack.config):
-        return _ended(Training(item, outlet))
+        try:
+            return _ended(Training(item, outlet))
+        finally:
+            reclaim(device_of(item.stack.config))
 
 
 def _ended(training: Training) -> Outcome:
@@ -191,8 +194,6 @@ def _ended(training: Training) -> Outcome:
         return Outcome("raised", f"SystemExit: a run's code called sys.exit({left.code})")
     except Exception as error:
         return Outcome("raised", traceback.format_exc(), out_of_memory(error))
-    finally:
-        reclaim(device_of(item.stack.config))
     return Outcome("done")
 
 

@@ -6,6 +6,7 @@
     writing     how much of a sweep's time goes to its folder
     floor       the training of MLP 4x128 against its matrix products alone
     conv        16 conv nets, against one by one in two processes
+    widths      8 runs of each architecture at the widths that were measured, against one by one
     large       one net of 10 million parameters, against plain Lightning
     gpu         one GPU: 512 runs against the yardstick's, one run, and the chip; growth; two streams
     growth      1 to 1,024 runs: time and memory; --figure draws it
@@ -29,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the command has it
 
-from scripts.benches import commands, floor, growth, nets, sweeps, writing  # noqa: E402
+from scripts.benches import commands, floor, growth, nets, sweeps, widths, writing  # noqa: E402
 from scripts.benches.rows import Note, Row  # noqa: E402
 
 from initlab.command import answered  # noqa: E402
@@ -40,6 +41,9 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", metavar="PART", help="which of them; all, if none is given")
     parser.add_argument("--yardstick", type=Path, help="a sweep program to compare with")
     parser.add_argument("--yardstick-runs", type=int, default=8, help="how many of its runs to take")
+    parser.add_argument(
+        "--archs", nargs="+", choices=widths.SWEEPS, default=[], help="of `widths`; all, if none is given"
+    )
     parser.add_argument("--figure", type=Path, help="a file for the curve of growth")
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
@@ -49,6 +53,7 @@ def main() -> int:
         "writing": lambda folder: writing.rows(folder, args.repeats),
         "floor": lambda folder: floor.rows(folder, args.repeats),
         "conv": lambda folder: nets.conv(folder, args.repeats),
+        "widths": lambda folder: widths.rows(folder, args.repeats, args.archs),
         "large": lambda folder: nets.large(folder, args.repeats),
         "gpu": lambda folder: _gpu(folder, args.repeats, args.yardstick, args.yardstick_runs),
         "growth": lambda folder: growth.rows(folder, args.repeats, args.figure),

@@ -73,7 +73,7 @@ class Timing(Here):
     ("workers", "threads", "cores", "told"),
     [
         ("auto", 1, 2, "4 stacks of 3 runs; 2 workers of 1 thread"),  # OMP_NUM_THREADS=1 takes no core away
-        ("auto", 2, 2, "4 stacks of 3 runs; 1 worker of 2 threads"),
+        ("auto", 2, 2, "4 stacks of 3 runs; 2 workers of 1 thread"),  # two threads at best halve an update: not tried
         ("auto", 2, 8, "4 stacks of 3 runs; 4 workers of 2 threads"),
         ("auto", 8, 8, "4 stacks of 3 runs; 1 worker of 8 threads"),
         ("2", 2, 2, "4 stacks of 3 runs; 2 workers of 1 thread"),  # as told, and no more threads than cores
@@ -201,6 +201,21 @@ def test_a_rehearsal_stops_where_gains_memory_or_time_end(monkeypatch: pytest.Mo
     assert found(0.0)["why"] == "wider ones would take more than 0 % of the time"
     monkeypatch.setattr(rehearsal, "fits", lambda times, device: False)
     assert found(1.0)["why"] == "wider ones might not fit into memory"
+
+
+def test_the_first_width_is_timed_again_where_a_gain_is_in_doubt(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A process grows warm: what gains little of a cold one's update may be no gain."""
+    configs = tuple(run.config for run in made(tmp_path, *SIX).stacks[0].runs)
+    for wider, seen in ((1.8, 0.9), (1.2, 1.0)):
+        lone = iter([1.0, 0.9])
+        cost = {2: wider, 4: 2 * wider, 6: 3 * wider}
+        monkeypatch.setattr(
+            rehearsal, "_update", lambda c, *_, lone=lone, cost=cost: Timed(60, cost.get(len(c)) or next(lone))
+        )
+        outcome = rehearsal.timed(Rehearse("s", configs, 10**9, 1, 1.0))
+        assert outcome.found["seconds"][0] == (1, seen)
 
 
 def test_a_rehearsal_trains_nothing(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from initlab.executors.widths import STACK, Group, best
+from initlab.executors.widths import STACK, Group, best, may_gain
 from initlab.planning.runs import even
 
 SHARED = {1: 1.0e-3, 2: 1.1e-3, 4: 1.3e-3, 8: 1.7e-3, 16: 2.5e-3}  # each doubling costs less than twice
@@ -21,9 +21,9 @@ def test_what_shares_is_stacked_and_what_does_not_is_not() -> None:
 
 def test_a_gain_that_may_be_noise_is_none() -> None:
     """A vision transformer on a CPU, say: whatever a few updates seem to tell, its runs train one by one."""
-    noisy = {1: 1e-2, 2: 1.94e-2, 4: 3.84e-2, 8: 8.1e-2}
+    noisy = {1: 1e-2, 2: 1.94e-2, 4: 3.64e-2, 8: 8.1e-2}
     assert best({(2, 1): [Group(8, 200, noisy)]}).sizes == [[1] * 8]
-    assert best({(2, 1): [Group(8, 200, noisy | {4: 3.7e-2})]}).sizes == [[4, 4]]
+    assert best({(2, 1): [Group(8, 200, noisy | {4: 3.55e-2})]}).sizes == [[4, 4]]
 
 
 def test_no_worker_is_idle_while_another_has_two_left() -> None:
@@ -41,6 +41,13 @@ def test_one_worker_of_all_threads_where_that_ends_first() -> None:
     many, beside = [Group(8, 500, {1: 1e-2})], [Group(8, 500, {1: 6e-3})]
     split = best({(2, 1): many, (1, 2): beside})
     assert (split.workers, split.threads) == (2, 1)
+
+
+def test_threads_are_tried_where_they_could_end_sooner() -> None:
+    """What two threads halve at best: a lone run's update, or three runs' on two cores, but not that of eight."""
+    gain = {runs: may_gain((2, 1), [Group(runs, 500, ALONE)], (1, 2)) for runs in (1, 2, 3, 8)}
+    assert gain == {1: True, 2: False, 3: True, 8: False}
+    assert not may_gain((2, 1), [Group(256, 500, SHARED)], (1, 2))
 
 
 @given(runs=st.integers(1, 300), width=st.integers(1, 80))

@@ -20,7 +20,12 @@ SWEEPS = {
     "vit": ("digits", 160),
     "transformer": ("latch", 240),
 }
-WORDS = ["-m", "seed=range(8)", "sweep.fresh=true"]
+WORDS = [
+    "-m",
+    "seed=range(8)",
+    "optimizer.lr=0.01",
+    "sweep.fresh=true",
+]  # at the default some diverge, and cost nothing
 
 
 def rows(folder: Path, repeats: int, archs: Sequence[str]) -> Iterator[Row]:

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from initlab.planning.runs import even
 
 STACK = 0.1  # seconds that a stack costs besides its steps: nets, Lightning's loops, the sync of its results
-GAIN = 0.05  # of an update of a run: a stack that promises less may well lose, as a few updates tell no more than that
+GAIN = 0.1  # of an update of a run: a stack that promises less may well lose, as a few updates tell no more than that
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,13 @@ class Split:
     threads: int
     sizes: Sequence[Sequence[int]]
     seconds: float
+
+
+def may_gain(measured: tuple[int, int], groups: Sequence[Group], other: tuple[int, int]) -> bool:
+    """Whether other workers than those measured would end sooner, if threads shared an update without loss."""
+    faster = other[1] / measured[1]
+    ideal = [replace(group, seconds={w: spent / faster for w, spent in group.seconds.items()}) for group in groups]
+    return best({other: ideal}).seconds < best({measured: groups}).seconds
 
 
 def best(measured: Mapping[tuple[int, int], Sequence[Group]]) -> Split:

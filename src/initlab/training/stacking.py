@@ -3,7 +3,7 @@
     settle(store, say)          # store.plan.stacks are those that train
 
 The workers that will train do the timing, and all at once, as they will be at work all at once. One worker with all of
-the threads may end sooner than several with one each, or a lone one with one thread; that is timed too.
+the threads may end sooner than several with one each, or a lone one with one thread; that is timed too, where it may.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import Any
 from initlab.executors.items import Outcome, Rehearse
 from initlab.executors.layout import Layout, all_threads, arranged, cores
 from initlab.executors.pool import Pool, pool
-from initlab.executors.widths import Group, Split, best
+from initlab.executors.widths import Group, Split, best, may_gain
 from initlab.planning.runs import Stack, cut, even
 from initlab.reporting.wording import count
 from initlab.storage.folder import description_of
 from initlab.storage.store import Store
 from initlab.training import interrupts
 
-SHARE = 0.03  # of the time that the runs would take one by one
+SHARE = 0.02  # of the time that the runs would take one by one
 MOST = 1024  # runs of a group that a rehearsal is told of
 UNTIMED = 64  # the width of stacks that cannot be timed
 LARGE = "its rehearsal ran out of memory, or its worker died"  # then its runs train one by one
@@ -45,12 +45,17 @@ def settle(store: Store, say: Callable[[str], None], elsewhere: Pool | None = No
         copies = 1 if elsewhere else max(1, first[0] // len(stacks))  # none of this machine's is idle meanwhile
         graphs = store.plan.options["graphs"] == "auto"
         timed = {first: _timed(workers, stacks, first, copies, graphs)}
-        for pair in others:
+        groups = [_group(stack, timed[first]) for stack in _known(stacks, timed)]
+        for pair in (pair for pair in others if may_gain(first, groups, pair)):
             timed[pair] = _timed(workers, stacks, pair, max(1, pair[0] // len(stacks)), graphs, timed[first])
-    known = [stack for stack in stacks if all(found.get(stack.id, {}).get("seconds") for found in timed.values())]
+    known = _known(stacks, timed)
     split = best({pair: [_group(stack, found) for stack in known] for pair, found in timed.items()})
     sizes = dict(zip((stack.id for stack in known), split.sizes, strict=True))
     _cut(store, stacks, sizes, split, timed, say, elsewhere)
+
+
+def _known(stacks: Sequence[Stack], timed: Mapping[tuple[int, int], Found]) -> list[Stack]:
+    return [stack for stack in stacks if all(found.get(stack.id, {}).get("seconds") for found in timed.values())]
 
 
 def layout_of(store: Store, stacks: Sequence[Stack] | None = None, held: int | None = None) -> Layout:

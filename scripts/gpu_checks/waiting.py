@@ -45,8 +45,13 @@ def unasked(device: torch.device, options: dict[str, Config]) -> str:
     where = torch.device("meta") if device == CPU else device
     module = begun(stack(options), where, rehearsal=True)
     module.training_step(Chunk(0, 0, WARM), 0)
+
+    def updates() -> None:
+        with watched(where):
+            module.training_step(Chunk(0, WARM, WATCHED), 0)
+
+    took = seconds(where, updates)
     with watched(where):
-        took = seconds(where, lambda: module.training_step(Chunk(0, WARM, WATCHED), 0))
         answered = _is_answered(module.state.alive)
     assert not answered, "a number was read, and nothing told of it: this check tells nothing"
     if where != device:

@@ -47,7 +47,8 @@ def rehearsed(device: torch.device) -> str:
     spent = dict(outcome.found["seconds"])
     assert {1, 2} <= spent.keys() and all(took > 0 for took in spent.values()), spent
     each = ", ".join(f"{width}: {1e6 * took / width:.0f}" for width, took in spent.items())
-    return f"us of a run by width {each}; {outcome.found['why']}; {megabytes():.0f} MB"
+    graphs = outcome.found.get("graphs", "no graphs")
+    return f"us of a run by width {each}; {outcome.found['why']}; {graphs}; {megabytes():.0f} MB"
 
 
 def _runs(count: int, shared: dict[str, Config]) -> list[Config]:

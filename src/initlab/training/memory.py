@@ -44,6 +44,7 @@ def reclaim(device: torch.device) -> None:
     """
     if device.type == "cuda" and torch.cuda.memory_reserved(device) > MUCH * torch.cuda.mem_get_info(device)[1]:
         gc.collect()
+        torch.cuda.empty_cache()  # a graph's memory too, and so that what is left tells of what is in use
 
 
 def _of_gpu(device: torch.device) -> tuple[int, int]:

@@ -28,9 +28,8 @@ def same_replayed(device: torch.device, options: dict[str, Config], fatal: float
         config["trainer"]["max_steps"] = WORTH + TRAINER["max_steps"]
     if fatal is not None:
         configs[1]["optimizer"]["lr"] = fatal
-    eager, replayed = (_trained(configs, device, graphs) for graphs in (False, True))
-    if replayed.choice is None:
-        raise Refused("no CUDA, and so no graph")
+    replayed, eager = (_trained(configs, device, graphs) for graphs in (True, False))
+    assert replayed.choice is not None
     assert not replayed.choice.broken, replayed.choice.why
     assert (eager.state.diverged_at == replayed.state.diverged_at).all(), "other runs diverge"
     kept = eager.state.alive.cpu()
@@ -42,6 +41,8 @@ def same_replayed(device: torch.device, options: dict[str, Config], fatal: float
 
 def _trained(configs: list[Config], device: torch.device, graphs: bool) -> StackModule:
     module = begun(configs, device, graphs=graphs)
+    if graphs and module.choice is None:
+        raise Refused("no CUDA, and so no graph")
     for epoch in range(EPOCHS):
         if epoch:
             module.on_train_epoch_start()

@@ -44,6 +44,7 @@ REFUSED: dict[str, tuple[str, ...]] = {
     "+experiment=nope": ("no experiment 'nope'", "article_mymodel, "),
     "experiment=article_mymodel": ("add it: +experiment=article_mymodel",),
     "foo=1": ("no field of the config 'foo'", "act, arch, dataset, init, init_seed, optimizer"),
+    "plugin=mine": ("no field of the config 'plugin'", "order_seed, plugins, seed", "Did you mean plugins?"),
     "seeds=1": ("seeds=1: no field of the config", "Did you mean seed?"),
     "lr=0.1": ("lr=0.1: no field of the config 'lr'", "It is optimizer.lr."),
     "report=true": ("report=true: no field of the config 'report'", "It is sweep.report."),

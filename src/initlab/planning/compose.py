@@ -222,6 +222,7 @@ def _check_key(config: DictConfig, key: str, given: str) -> None:
             node = node[part]
             continue
         known = [str(name) for name in node if name not in ("name", "hydra")] if isinstance(node, DictConfig) else []
+        known += [] if depth else ["plugins"]  # a word of the command line, which was taken out before
         place = ".".join(parts[:depth]) or "the config"
         option = f"={node.name}" if isinstance(node, DictConfig) and "name" in node else ""
         hint = f" A preset is added: +{given}." if key == "experiment" else ""

@@ -9,7 +9,7 @@ from torch.func import functional_call
 
 from initlab.specs import ACTS
 from initlab.training.chain import Chain, Dense, Flat, InPlace, Part, lane
-from initlab.training.tape import Gradients
+from initlab.training.tape import Gradients, taped
 
 
 class Twice(nn.Module):
@@ -131,3 +131,13 @@ def test_dense_layers_are_links_of_their_own_where_nothing_can_tell() -> None:
     assert kinds(_frozen()) == [Part, InPlace, Dense]
     assert kinds(_tied()) == kinds(Twice()) == [Part]
     assert [type(link) for link in Chain.of(_dense(nn.ReLU()), stackable=False).links] == [Part]
+
+
+def test_zeros_are_made_only_where_there_is_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, zeros = [], torch.zeros_like
+    monkeypatch.setattr(torch, "zeros_like", lambda of: made.append(of.shape) or zeros(of))
+    params, x = {"w": torch.ones(2, 3), "idle": torch.ones(5)}, torch.ones(4, 2)
+    _, _, tape = taped(lambda p, b, x: (x @ p["w"], {}), params, {}, x)
+    dx, slopes, none = tape(torch.ones(4, 3), True)
+    assert none == {"idle"} and torch.equal(dx, torch.full_like(x, 3)) and slopes["w"].tolist() == [[4.0] * 3] * 2
+    assert made == [(5,)] and not slopes["idle"].any()

@@ -80,7 +80,7 @@ def _curve(of: Quantity, run: Run) -> Curve:
 
 
 def _signal(of: Quantity, run: Run) -> float:
-    """At the last look; NaN where the run diverged before."""
+    """At the last look; NaN where the run has failed, or had diverged by then."""
     return math.nan if run.record["status"] == "failed" else float(_curve(of, run)[1][-1])
 
 

@@ -95,7 +95,8 @@ TRAINER = {
     "precision": Field(
         "float32",
         OneOf(("float32", "float64", "tf32", "bf16")),
-        "of weights, data and arithmetic; tf32, bf16: float32, but for matrix products and convolutions",
+        "of weights, data and arithmetic; bf16: float32, but products and convolutions take and give bfloat16, in which"
+        " activations of them are computed, as under torch's autocast; tf32: float32, but a GPU rounds their factors",
     ),
     "log_every_n_steps": Field(10, Integer(1), "train/loss is kept at steps 1, n, 2n, ..."),
     "probe_every": Field(0, Integer(0), "steps between looks at gradients, updates and activations; 0: none"),

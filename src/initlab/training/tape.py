@@ -68,7 +68,10 @@ def taped(
         taken = torch.autograd.grad(y, asked, dy, allow_unused=True) if asked and y.requires_grad else ()
         found = {id(leaf): slope for leaf, slope in zip(asked, taken, strict=False) if slope is not None}
         none = {name for name, leaf in leaves.items() if id(leaf) not in found}
-        slopes = {name: torch.zeros_like(p) if name in none else found[id(p)] for name, p in leaves.items()}
-        return (found.get(id(x), torch.zeros_like(x)) if wanted else None), slopes, none
+
+        def of(leaf: Tensor) -> Tensor:
+            return found[id(leaf)] if id(leaf) in found else torch.zeros_like(leaf)
+
+        return (of(x) if wanted else None), {name: of(p) for name, p in leaves.items()}, none
 
     return y.detach(), {name: b.detach() for name, b in after.items()}, tape

@@ -1,7 +1,7 @@
 """CUDA graphs as a CPU can have them: a recording is the operations that were done, and a replay does these again.
 
 As a graph does it replays each with the tensors and the numbers that it had, into the same memory; what would ask for
-a value, or copy from the host, breaks a recording off.
+a value breaks a recording off. What it cannot tell is a copy from the host, and memory that a graph would use again.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def as_a_gpu(monkeypatch: pytest.MonkeyPatch) -> list[graphs.Choice]:
 
     monkeypatch.setattr(updates, "ASKED", set())
     monkeypatch.setitem(graphs.RECORDERS, "cpu", record)
-    monkeypatch.setattr(graphs, "_seconds", lambda update, device: 1.0 if "replay" not in str(update) else 0.5)
+    monkeypatch.setattr(graphs, "_seconds", lambda update, _: (1.0,) * 2 if "replay" not in str(update) else (0.5,) * 2)
     monkeypatch.setattr("initlab.training.module.choose", chosen)
     monkeypatch.setattr("initlab.training.module.WORTH", 0)
     return choices

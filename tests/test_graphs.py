@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -125,21 +128,21 @@ class Asks(nn.Module):
         return x * (1.0 if float(x.detach().sum()) < 1e30 else 0.5)
 
 
-class Counts(nn.Module):
-    """Another function at each call, as Python sees it: a recording knows only the one of its time."""
+class Turns(nn.Module):
+    """Another function at every second call, as Python sees it: a recording knows only the one of its time."""
 
     calls = 0
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        Counts.calls += 1
-        return x * (1 + 1e-3 * Counts.calls)
+        self.calls += 1
+        return x * (1 + 1e-3 * (self.calls % 2))
 
 
 @pytest.mark.parametrize(
     ("act", "why"),
     [
         (Asks, r"no graph: RuntimeError: aten\._local_scalar_dense.*not permitted"),
-        (Counts, r"no graph: two replays are \d\.\de-0\d from two updates"),
+        (Turns, r"no graph: two replays are \d\.\de-0\d from two updates"),
     ],
 )
 def test_what_a_graph_refuses_or_gets_wrong_is_done_eagerly(
@@ -152,7 +155,6 @@ def test_what_a_graph_refuses_or_gets_wrong_is_done_eagerly(
     monkeypatch.setitem(ACTS._functions, "tanh", act)
     arch, optimizer = small_arch("mlp"), {"name": "sgd"}
     configs, data = configs_of(arch, optimizer)[:1], data_for(arch)
-    Counts.calls = 0
     module = StackModule(configs, data, graphs=True)
     module.prepare()
     before = {name: p.clone() for name, p in module.state.params.items()}
@@ -165,8 +167,95 @@ def test_what_a_graph_refuses_or_gets_wrong_is_done_eagerly(
     assert module.state.t == 3 and module.state.alive.all()
 
 
+def test_where_the_device_is_what_takes_its_time_nothing_is_recorded(
+    monkeypatch: pytest.MonkeyPatch, recorded: list[graphs.Choice]
+) -> None:
+    monkeypatch.setattr(graphs, "_seconds", lambda update, _: (1e-4, 1e-3))
+    monkeypatch.setitem(graphs.RECORDERS, "cpu", None)
+    trained(configs_of(small_arch("mlp"), {"name": "sgd"}), data_for(small_arch("mlp")), True)
+    assert recorded == [graphs.Choice(False, "an update takes 1000 us, and 100 to ask for: nothing to gain")]
+
+
+def test_two_updates_that_differ_allow_a_replay_to(
+    monkeypatch: pytest.MonkeyPatch, recorded: list[graphs.Choice]
+) -> None:
+    """As sums without an order do on a GPU."""
+
+    class Noisy(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * (1 + 1e-6 * torch.rand_like(x[:1]))
+
+    monkeypatch.setitem(ACTS._functions, "tanh", Noisy)
+    trained(configs_of(small_arch("mlp"), {"name": "sgd"})[:1], data_for(small_arch("mlp")), True)
+    (choice,) = recorded
+    assert choice.replayed and re.search(r"; \de-\d+ apart$", choice.why), choice.why
+
+
+class Cuda:
+    """torch.cuda as a recording uses it; ``breaks``: what ends one raises for what was raised in it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.said: list[str] = []
+        self.mode = 0
+        side = SimpleNamespace(wait_stream=lambda _: self.said.append("waits"))
+        for name, value in {
+            "current_stream": lambda: side,
+            "Stream": lambda: side,
+            "stream": lambda _: self.within("side"),
+            "CUDAGraph": lambda: SimpleNamespace(replay=lambda: self.said.append("replay")),
+            "graph": lambda graph, stream: self.within("graph"),
+            "get_sync_debug_mode": lambda: self.mode,
+            "set_sync_debug_mode": lambda mode: setattr(self, "mode", mode),
+        }.items():
+            monkeypatch.setattr(torch.cuda, name, value)
+        monkeypatch.setattr(graphs.CudaGraph, "broken_off", False)
+
+    @contextmanager
+    def within(self, what: str) -> Iterator[None]:
+        self.said.append(f"in {what}")
+        try:
+            yield
+        except ValueError:
+            raise RuntimeError("operation failed due to a previous error during capture")  # noqa: B904
+        finally:
+            self.said.append(f"out of {what}")
+
+    def update(self) -> None:
+        self.said.append(f"update {self.mode}" if gc.isenabled() else "update without gc")
+
+
+def test_a_cuda_graph_is_warmed_up_watched_and_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = Cuda(monkeypatch)
+    replay = graphs.CudaGraph(cuda.update)
+    updates = ["update 0", "update 0", "update error", "in graph", "update without gc", "out of graph"]
+    assert cuda.said == ["waits", "in side", *updates, "out of side", "waits"] and gc.isenabled() and cuda.mode == 0
+    replay()
+    assert cuda.said[-1] == "replay"
+
+
+def test_after_a_recording_that_broke_off_there_is_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it was is said, not what its end makes of it; an update that waits is found before it is recorded."""
+    cuda, fails = Cuda(monkeypatch), ["error"]
+
+    def update() -> None:
+        cuda.update()
+        if cuda.mode == fails[0] or (fails[0] == "graph" and not gc.isenabled()):
+            raise ValueError("a number is read")
+
+    with pytest.raises(RuntimeError) as raised:
+        graphs.CudaGraph(update)
+    assert graphs._reason(raised.value) == "ValueError: a number is read" and "in graph" not in cuda.said
+    fails[0] = "graph"
+    with pytest.raises(RuntimeError, match="previous error") as raised:
+        graphs.CudaGraph(update)
+    assert graphs._reason(raised.value) == "ValueError: a number is read"
+    assert gc.isenabled() and cuda.mode == 0 and cuda.said[-2:] == ["out of graph", "out of side"]
+    with pytest.raises(RuntimeError, match="an earlier recording broke off"):
+        graphs.CudaGraph(cuda.update)
+
+
 def test_a_replay_that_is_slower_is_not_taken(monkeypatch: pytest.MonkeyPatch, recorded: list[graphs.Choice]) -> None:
-    monkeypatch.setattr(graphs, "_seconds", lambda update, device: 2e-4 if "replay" in str(update) else 1e-4)
+    monkeypatch.setattr(graphs, "_seconds", lambda update, _: (2e-4,) * 2 if "replay" in str(update) else (1e-4,) * 2)
     module = trained(configs_of(small_arch("mlp"), {"name": "sgd"}), data_for(small_arch("mlp")), True)
     assert recorded == [graphs.Choice(False, "a replay takes 200 us, eagerly 100")]
     assert isinstance(module.updates, Resident) and module.updates.replay is None
@@ -199,7 +288,7 @@ def test_the_user_is_told_what_a_graph_gets_wrong(
     capsys: pytest.CaptureFixture[str],
     recorded: list[graphs.Choice],
 ) -> None:
-    monkeypatch.setitem(ACTS._functions, "tanh", Counts)
+    monkeypatch.setitem(ACTS._functions, "tanh", Turns)
     assert train(made(tmp_path, "act=tanh", "trainer.max_steps=5", "sweep.workers=1")) == {"done": 1}
     assert "  updates were asked for one by one: no graph: two replays are " in capsys.readouterr().out
 

@@ -90,9 +90,9 @@ class Outcome:
     """How an item ended.
 
     ``done``: all that it had to say is said. ``raised``: ``trace``, as text, since the exception itself would keep the
-    stack's tensors alive; ``memory``: it ran out. ``died``: its worker did; ``trace`` says how. ``left``: its worker
-    was asked to leave, and has saved what it had; or died before it began, and ``trace`` says how. ``found``: of a
-    rehearsal.
+    stack's tensors alive; ``memory``: it ran out. ``died``: its worker did, or is of no use any more; ``trace`` says
+    how. ``left``: its worker was asked to leave, and has saved what it had; or died before it began, and ``trace`` says
+    how. ``found``: of a rehearsal.
     """
 
     how: Literal["done", "raised", "died", "left"]

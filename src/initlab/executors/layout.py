@@ -34,8 +34,9 @@ class Layout:
 
     @property
     def here(self) -> bool:
-        """Whether one worker of this machine trains all; it may be this process."""
-        return self.executor == "local" and self.workers == 1
+        """Whether one worker of this machine trains all, which may be this process: not on a GPU, as an error can leave
+        nothing computable there for the rest of a process."""
+        return self.executor == "local" and self.workers == 1 and not self.gpus
 
 
 def arranged(options: Mapping[str, Any], stacks: Sequence[Stack], pending: int, held: int | None) -> Layout:

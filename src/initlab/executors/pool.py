@@ -191,7 +191,7 @@ class Workers(Generic[L]):
         else:
             del self._busy[link]
             outcome = Outcome(**arguments)
-            if outcome.how == "left":
+            if outcome.how in ("left", "died"):  # of what it does not outlive a worker can tell itself
                 self.transport.end(link)
             else:
                 self._idle.append(link)

@@ -19,18 +19,18 @@ from typing import Any, Protocol
 import torch
 
 from initlab import __version__, plugins
-from initlab.config import key
+from initlab.config import Config, key
 from initlab.datasets import fingerprint
 from initlab.errors import Refused
 from initlab.executors import pipes
 from initlab.executors.items import Item, Outcome, Rehearse
 from initlab.executors.messages import packed, unpacked
 from initlab.training import interrupts, rehearsal
+from initlab.training.device import usable
 from initlab.training.interrupts import Interrupted
-from initlab.training.nets import device_of, usable
+from initlab.training.nets import device_of
 from initlab.training.train import carried_out, quiet
 
-BROKEN = 71  # the exit code of a worker whose device computes nothing any more
 EVERY = 0.1  # seconds between two ticks, at least
 
 
@@ -118,14 +118,19 @@ def _train(link: Link, told: Mapping[str, Any]) -> None:
         outcome = carried_out(item, Sender(link))
     except Interrupted:
         outcome = Outcome("left")
-    if outcome.how == "raised" and not usable(device_of(item.stack.config)):
-        print(outcome.trace, file=sys.stderr, flush=True)
-        os._exit(BROKEN)  # every other item would raise here; in a new process this one may end
-    link.send(packed("ended", vars(outcome)))
+    _answer(link, outcome, item.stack.config)
 
 
 def _rehearse(link: Link, told: Mapping[str, Any]) -> None:
-    link.send(packed("ended", vars(rehearsal.timed(Rehearse.received(told)))))
+    item = Rehearse.received(told)
+    _answer(link, rehearsal.timed(item), item.configs[0])
+
+
+def _answer(link: Link, outcome: Outcome, config: Config) -> None:
+    if outcome.how == "raised" and not usable(device_of(config)):
+        # every other item would raise here; this one may end in a new process
+        outcome = Outcome("died", f"nothing can be computed there after {outcome.trace.strip().splitlines()[-1]}")
+    link.send(packed("ended", vars(outcome)))
 
 
 def _check(item: Item) -> None:

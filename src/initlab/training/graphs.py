@@ -11,26 +11,30 @@ eagerly.
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from initlab.training.memory import out_of_memory
+from initlab.training.device import out_of_memory, wait
 from initlab.training.step import State
 from initlab.training.updates import Resident
 
 WARM = 3  # updates before a recording, as torch's notes on CUDA graphs ask
-TIMED = 5  # updates, of which the quickest counts
+TIMED = 3  # updates, of which the quickest counts
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5}  # of what is larger, 1 or the value, where bits differ
+AHEAD = 0.5  # of an update's time: a host that has asked for all of it by then is not what it waits for
 Update = Callable[[], None]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Whether replays were taken, and why; ``broken`` says what stood in the way, where that was no matter of speed."""
+    """Whether replays were taken, and why; ``broken`` says that what stood in the way was no matter of speed."""
 
     replayed: bool
     why: str
@@ -40,21 +44,22 @@ class Choice:
 def choose(updates: Resident, state: State) -> Choice:
     """Record the update, hold two replays against two updates, and take what is right and quicker.
 
-    The stack stays where it is. Raises what the device raises if a recording has left it unusable.
+    The stack stays where it is. A graph is not to be replayed beyond the fit that it was recorded in: at the end of one
+    Lightning frees the memory that cuBLAS works in. Raises what the device raises if nothing can be computed there any
+    more.
     """
     updates.begin(state)
     device = state.alive.device
     try:
         before = [x.clone() for x in updates.tensors()]
     except torch.OutOfMemoryError:
-        return Choice(False, "there is no memory to find out", broken=True)
+        return Choice(False, "no graph: out of memory", broken=True)
     try:
         return _tried(updates, before, device)
     except Exception as error:  # the host's refusals are torch's, the device's are CUDA's: of any kind
         updates.replay = None
-        _wait(device)  # raises if nothing can be computed there any more
-        what = "out of memory" if out_of_memory(error) else f"{type(error).__name__}: {' '.join(str(error).split())}"
-        return Choice(False, f"no graph: {what[:200]}", broken=True)
+        wait(device)
+        return Choice(False, f"no graph: {_reason(error)}", broken=True)
     finally:
         _put(updates, before)
 
@@ -66,17 +71,21 @@ def _tried(updates: Resident, before: list[Tensor], device: torch.device) -> Cho
         update()
         return [x.clone() for x in updates.tensors()]
 
-    for _ in range(WARM):
-        updates.advance()
-    wanted, eager = after(updates.advance), _seconds(updates.advance, device)
+    updates.advance()  # whatever is done for the first time
+    asked, eager = _seconds(updates.advance, device)
+    if asked < AHEAD * eager:
+        return Choice(False, f"an update takes {1e6 * eager:.0f} us, and {1e6 * asked:.0f} to ask for: nothing to gain")
+    wanted = after(updates.advance)
+    drift = _apart(after(updates.advance), wanted)  # of some operations on a GPU, whose sums have no order
     replay = RECORDERS[device.type](updates.advance)
-    far, quick = _apart(after(replay), wanted), _seconds(replay, device)
-    if not far <= TOLERANCE[wanted[0].dtype]:
+    far = _apart(after(replay), wanted)
+    if not far <= max(TOLERANCE[wanted[0].dtype], 4 * drift):
         return Choice(False, f"no graph: two replays are {far:.1e} from two updates", broken=True)
-    told = f"a replay takes {1e6 * quick:.0f} us, eagerly {1e6 * eager:.0f}" + (f"; {far:.0e} apart" if far else "")
+    _, quick = _seconds(replay, device)
     if quick < eager:
         updates.replay = replay
-    return Choice(quick < eager, told)
+    told = f"a replay takes {1e6 * quick:.0f} us, eagerly {1e6 * eager:.0f}"
+    return Choice(quick < eager, told + (f"; {far:.0e} apart" if far else ""))
 
 
 def _put(updates: Resident, values: list[Tensor]) -> None:
@@ -84,25 +93,64 @@ def _put(updates: Resident, values: list[Tensor]) -> None:
         x.copy_(value)
 
 
-def cuda_graph(update: Update) -> Update:
-    """The update as a CUDA graph. Raises whatever stands in its way.
+def _reason(error: BaseException) -> str:
+    """In words: the first of those that followed from each other, as a recording that breaks off raises once more."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return "out of memory" if out_of_memory(error) else f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
-    It is warmed up on a side stream, as torch's notes ask. That stream is left on every way out: where a recording
-    breaks off, torch's own context does not.
+
+class CudaGraph:
+    """The update as a CUDA graph, replayed when it is called. Raises whatever stands in its way.
+
+    It is warmed up on a side stream, as torch's notes ask, and the last of these updates may not wait for the GPU: that
+    breaks a recording off, and of one that does not all of torch recovers, so that no other is begun in the process.
+    The stream is left on every way out: where a recording breaks off, torch's own context does not.
     """
-    current, side = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    side.wait_stream(current)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.stream(side):
-        for _ in range(WARM):
-            update()
-        with torch.cuda.graph(graph, stream=side):
-            update()
-    current.wait_stream(side)
-    return graph.replay
+
+    broken_off: ClassVar[bool] = False
+
+    def __init__(self, update: Update) -> None:
+        if CudaGraph.broken_off:
+            raise RuntimeError("an earlier recording broke off")
+        current, side = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side.wait_stream(current)
+        with torch.cuda.stream(side):
+            for _ in range(WARM - 1):
+                update()
+            with _no_waiting():
+                update()
+            self._recorded(update, side)
+        current.wait_stream(side)
+
+    def _recorded(self, update: Update, side: torch.cuda.Stream) -> None:
+        self._graph, collects = torch.cuda.CUDAGraph(), gc.isenabled()
+        gc.disable()  # what it may free of an earlier stack's cannot be freed meanwhile
+        CudaGraph.broken_off = True
+        try:
+            with torch.cuda.graph(self._graph, stream=side):
+                update()
+            CudaGraph.broken_off = False
+        finally:
+            if collects:
+                gc.enable()
+
+    def __call__(self) -> None:
+        self._graph.replay()
 
 
-RECORDERS: dict[str, Callable[[Update], Update]] = {"cuda": cuda_graph}  # by the device's type
+@contextmanager
+def _no_waiting() -> Iterator[None]:
+    """Torch raises where the host would wait for a GPU."""
+    before = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
+
+
+RECORDERS: dict[str, Callable[[Update], Update]] = {"cuda": CudaGraph}  # by the device's type
 
 
 def _apart(some: list[Tensor], others: list[Tensor]) -> float:
@@ -116,18 +164,14 @@ def _apart(some: list[Tensor], others: list[Tensor]) -> float:
     return far
 
 
-def _seconds(update: Update, device: torch.device) -> float:
-    """Of an update, the quickest of a few."""
-    _wait(device)
-    taken = []
+def _seconds(update: Update, device: torch.device) -> tuple[float, float]:
+    """Until the host has asked for an update, and until the device has done it: of a few, the quickest of each."""
+    wait(device)
+    asked, done = [], []
     for _ in range(TIMED):
         began = time.perf_counter()
         update()
-        _wait(device)
-        taken.append(time.perf_counter() - began)
-    return min(taken)
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+        asked.append(time.perf_counter() - began)
+        wait(device)
+        done.append(time.perf_counter() - began)
+    return min(asked), min(done)

@@ -25,16 +25,6 @@ def device_of(config: Config) -> torch.device:
     return torch.device("cuda" if config["trainer"]["accelerator"] != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def usable(device: torch.device) -> bool:
-    """Whether anything can be computed there yet: some errors leave CUDA broken for the rest of a process."""
-    try:
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-    except RuntimeError:
-        return False
-    return True
-
-
 def check_precision(config: Config) -> None:
     """Raises Refused for TF32 where nothing would be rounded to it, and the record would say what is not so."""
     if config["trainer"]["precision"] != "tf32":

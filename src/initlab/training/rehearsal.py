@@ -21,13 +21,14 @@ from initlab.datasets import Data, load
 from initlab.errors import Refused
 from initlab.executors.items import Outcome, Rehearse
 from initlab.executors.widths import GAIN
-from initlab.training.memory import fits, out_of_memory, watch
+from initlab.training.device import fits, out_of_memory, wait, watch
 from initlab.training.module import Chunk, StackModule
 from initlab.training.nets import arithmetic, device_of
 
 WARM, TIMED = 1, 2  # rounds; the quickest of those timed counts, as whatever else a machine does only adds
 DOUBT = 0.7  # a gain that leaves more than this of an update may be that of a process grown warm: the first once more
 ROUND = {"cpu": 1, "cuda": 10}  # updates: a GPU is behind its host, and shows its pace over several
+SPENT = {"cpu": WARM + TIMED, "cuda": 2 * ROUND["cuda"] * (WARM + TIMED)}  # updates of a width; half of them on graphs
 
 
 def timed(item: Rehearse) -> Outcome:
@@ -48,13 +49,12 @@ def timed(item: Rehearse) -> Outcome:
 
 def _found(item: Rehearse) -> dict[str, Any]:
     data, device = load(item.configs[0]["dataset"]), device_of(item.configs[0])
-    at_once = ROUND[device.type]
     seconds: dict[int, float] = {}
     began, allowed, why = 0.0, 0.0, "these are all"
     for width in item.widths or _doubled(len(item.configs)):
         if seconds:
             last = max(seconds)
-            expected = (WARM + TIMED) * at_once * seconds[last] * width / last
+            expected = SPENT[device.type] * seconds[last] * width / last
             if time.perf_counter() - began + expected > allowed:
                 why = f"wider ones would take more than {100 * item.share:.2g} % of the time"
                 break
@@ -105,12 +105,12 @@ def _update(configs: Sequence[Config], data: Data, graphs: bool) -> Timed:
     module = StackModule(configs, data, graphs=graphs).to(device_of(configs[0]))
     module.prepare(rehearsal=True)
     module.on_train_epoch_start()
-    updates = min(ROUND[module.device.type], module.batches)
     taken = []
     for _ in range(WARM + TIMED):
+        first = module.state.t % module.batches
+        updates = min(ROUND[module.device.type], module.batches - first)
         began = time.perf_counter()
-        module.training_step(Chunk(0, 0, updates), 0)
-        if module.device.type == "cuda":
-            torch.cuda.synchronize()
+        module.training_step(Chunk(0, first, updates), 0)
+        wait(module.device)
         taken.append((time.perf_counter() - began) / updates)
     return Timed(module.steps, min(taken[WARM:]), module.choice.why if module.choice else None)

@@ -90,12 +90,11 @@ def step(
     """One update of every run; the losses [R] are those before it.
 
     ``spare``: parameters that nobody needs any more, such as those before the last update. They are written over, which
-    costs less than memory that is new. ``in_place``: the new state is written over the old one instead, and nothing
-    hangs on a value, so that the update can be recorded. Else, once no run is alive, nothing is computed on a CPU, and
-    the losses are NaN.
+    costs less than memory that is new. Once no run is alive nothing is computed, and the losses are NaN. ``in_place``:
+    the new state is written over the old one instead, and nothing hangs on a value, so that no device is waited for and
+    the update can be recorded.
     """
-    asks = x.device.type == "cpu" and not in_place  # there the answer is at hand; a GPU would have to be waited for
-    if asks and not state.alive.any():
+    if not in_place and not state.alive.any():
         return state._replace(t=state.t + 1), next(iter(state.params.values())).new_full((len(state.alive),), math.nan)
     program.net.train()
     out, buffers, back = program.chain.forward(state.params, state.buffers, x)
@@ -103,7 +102,7 @@ def step(
     grads = Gradients({name: torch.empty_like(p) for name, p in state.params.items()} if spare is None else spare)
     back(slope, grads)
     params, slots = _updated(program, state, grads)
-    if asks and _none_falls(state.alive, losses, params):
+    if not in_place and _none_falls(state.alive, losses, params):
         buffers = _as_it_was(state, params, buffers, slots)
         return state._replace(params=params, buffers=buffers, slots=slots, t=state.t + 1), losses
     return _settled(state, params, buffers, slots, losses, in_place), losses

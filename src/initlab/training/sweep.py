@@ -38,14 +38,20 @@ def run(store: Store) -> Counter[str]:
     Raises Interrupted once a signal is answered, OSError where the disk fails.
     """
     with interrupts.held():
-        if store.plan.options["executor"] == "local":
-            settle(store, print)
-            _train(store)
-        else:  # its workers may take long to come: those that time a few updates are those that train
+        if _takes_long(store):  # to start a worker: those that time a few updates are those that train
             with pool(layout_of(store), store) as workers:
                 settle(store, print, workers)
                 _train(store, workers)
+        else:
+            settle(store, print)
+            _train(store)
     return Counter(store.done[run.key]["status"] for run in store.plan.runs)
+
+
+def _takes_long(store: Store) -> bool:
+    if store.plan.options["executor"] != "local":
+        return True
+    return any(store.pending(stack) for stack in store.plan.stacks) and layout_of(store).gpus > 0
 
 
 def _train(store: Store, elsewhere: Pool | None = None) -> None:

@@ -26,7 +26,7 @@ from initlab.storage.journal import part_id
 from initlab.training import interrupts, results
 from initlab.training.checkpoint import Checkpoint, packed
 from initlab.training.curves import packed as npz
-from initlab.training.memory import out_of_memory, reclaim
+from initlab.training.device import out_of_memory, reclaim
 from initlab.training.module import StackModule
 from initlab.training.nets import arithmetic, device_of
 from initlab.training.resuming import go_on

@@ -28,7 +28,7 @@ class Updates(Protocol):
         """The state after one more update, and the losses [R] before it. What was given is not to be used any more."""
 
     def held(self, state: State) -> State:
-        """The same state, which the next update leaves as it is."""
+        """The same state, of which the next update leaves parameters and buffers as they are."""
 
 
 class Asking:
@@ -56,6 +56,7 @@ class Resident:
         self._state: State | None = None
 
     def __call__(self, state: State, i: int) -> tuple[State, Tensor]:
+        assert i == state.t % self.program.clock.updates, "the device counts for itself"
         self.begin(state)
         (self.replay or self.advance)()
         return state._replace(t=state.t + 1), self._losses

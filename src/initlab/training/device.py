@@ -1,5 +1,7 @@
-"""Whether a stack fits: what the last one took against what is free where stacks lie, and what running out looks like.
+"""The device on which stacks lie: when it is done, whether it still computes, and whether a wider stack fits there.
 
+wait(device)                           # for what a GPU has been given to do
+usable(device)                         # whether anything can be computed there yet
 watch(device)                          # from here on a GPU's peak is counted
 ...                                    # a stack of 8 runs computes
 fits(2.0, device)                      # whether one of 16 leaves half of what is free
@@ -23,6 +25,21 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(word in str(error) for word in WORDS)
 
 
+def wait(device: torch.device) -> None:
+    """Until a GPU has done what it was given; a CPU has. Raises RuntimeError where it computes nothing any more."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def usable(device: torch.device) -> bool:
+    """Whether anything can be computed there yet: some errors leave CUDA broken for the rest of a process."""
+    try:
+        wait(device)
+    except RuntimeError:
+        return False
+    return True
+
+
 def watch(device: torch.device) -> None:
     """From here on the most that stacks take on a GPU is counted anew; of a process nothing has to be."""
     if device.type == "cuda":
@@ -42,7 +59,9 @@ def reclaim(device: torch.device) -> None:
     full a GPU is: the next stack would lie beside the last, and beside what the last one's graph keeps to itself. It
     takes tenths of a second to look at all that is there.
     """
-    if device.type == "cuda" and torch.cuda.memory_reserved(device) > MUCH * torch.cuda.mem_get_info(device)[1]:
+    if device.type != "cuda" or not usable(device):
+        return
+    if torch.cuda.memory_reserved(device) > MUCH * torch.cuda.mem_get_info(device)[1]:
         gc.collect()
         torch.cuda.empty_cache()  # a graph's memory too, and so that what is left tells of what is in use
 

@@ -71,7 +71,7 @@ def rows(
 def _against_one_by_one(
     device: torch.device, size: Size, folder: Path, repeats: int, yardstick: Path | None, runs: int
 ) -> Iterator[Row]:
-    """A stack from its first draw to its last validation, in turn with the yardstick's runs, which say their own."""
+    """A stack from its first draw to its test, in turn with the yardstick's runs, which say their own."""
     write_digits(folder / "digits.npz")
     data = ["dataset=npz", f"dataset.path={folder / 'digits.npz'}", f"dataset.batch_size={BATCH}"]
     configs = _configs(device, size, folder, size.runs, data=data)
@@ -87,12 +87,12 @@ def _against_one_by_one(
             each = [float(line[2]) for _, line in yardstick_said(yardstick, words, folder)]
             theirs.append(size.runs * statistics.median(each[1:]))  # the first one starts the device
     yield Row(f"{size.runs} runs of {size.net}, digits, {size.epochs} epochs, a stack", whole)
-    yield Row("  without its initial weights", training)
+    yield Row("  from its first update on", training)
     if theirs:
         yield Row(f"  the yardstick's, {size.runs} times the median of {runs}", theirs)
         yield Row("  ratio, pair by pair", [b / a for a, b in zip(whole, theirs, strict=True)], "times", "goal: 200")
         apart = [b / a for a, b in zip(training, theirs, strict=True)]
-        yield Row("  ratio without our initial weights", apart, "times")
+        yield Row("  ratio from our first update on", apart, "times")
 
 
 def _trained(configs: list[Config], device: torch.device) -> tuple[float, float]:

@@ -23,7 +23,7 @@ from initlab.storage.folder import Sweep, read
 ROOT = Path(__file__).parents[2]
 SWEEP = ["-m", "init=xavier,kaiming", "act=relu,tanh", "dataset=gaussian", "dataset.samples=400"]
 SWEEP += ["dataset.batch_size=16", "arch.depth=2", "arch.width=16", "trainer.precision=float64", "sweep.workers=1"]
-DIVERGING = ["optimizer.lr=0.05,1e308", "trainer.max_steps=40"]  # half of the runs do
+DIVERGING = ["optimizer.lr=0.05,1e308", "trainer.max_steps=60"]  # half of the runs do, and graphs pay
 WAYS = {
     "sweep.stack_width=auto": ["sweep.stack_width=auto"],
     "sweep.stack_width=64": ["sweep.stack_width=64"],

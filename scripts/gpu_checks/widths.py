@@ -10,7 +10,7 @@ from scripts.gpu_checks.stacks import SHARED, STEPS, TOLERANCE, TRAINER, Checks,
 
 from initlab.config import Config, typed
 from initlab.executors.items import Rehearse
-from initlab.training.module import Chunk
+from initlab.training.module import WORTH, Chunk
 from initlab.training.rehearsal import timed
 
 WIDTHS = (1, 2, 64)
@@ -38,7 +38,7 @@ def same_in_all(device: torch.device) -> str:
 
 def rehearsed(device: torch.device) -> str:
     """At growing widths an update takes some time, whatever else is free."""
-    arch, trainer = {"name": "mlp", "depth": 4, "width": 128}, TRAINER | {"precision": "float32"}
+    arch, trainer = {"name": "mlp", "depth": 4, "width": 128}, TRAINER | {"precision": "float32", "max_steps": WORTH}
     configs = _runs(max(WIDTHS), SHARED | {"arch": arch, "trainer": trainer})
     item = Rehearse("check", tuple(configs), len(configs), torch.get_num_threads(), share=100.0)
     with counted(device) as megabytes:

@@ -127,6 +127,14 @@ def test_a_permutation_has_every_number_once(count: int, key: tuple[int, str, st
     assert sorted(drawn.tolist()) == list(range(count))
 
 
+@given(st.lists(st.integers(0, MASK) | st.integers(0, 3), max_size=60))
+def test_equal_words_keep_their_order(raw: list[int]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("initlab.streams.words", lambda count, *_: np.array(raw, dtype=np.uint64))
+        drawn = permutation(len(raw), 0, "order", "epoch 0").tolist()
+    assert drawn == sorted(range(len(raw)), key=raw.__getitem__)
+
+
 def test_permutations_are_uniform() -> None:
     """Pearson's statistic of the 24 permutations of 4 is below a tail bound of chi^2 (Laurent & Massart 2000)."""
     seeds = 4800

@@ -20,6 +20,7 @@ from initlab.datasets import load
 from initlab.specs import ARCHS, OPTIMIZERS
 from initlab.training.batches import Batches
 from initlab.training.module import Chunk, StackModule
+from initlab.training.train import fit
 from nets import data_for, small_arch
 
 
@@ -65,6 +66,17 @@ def test_an_epoch_asks_nothing_of_the_host(case: str) -> None:
         bool(module.state.alive.all())
     with pytest.raises(AssertionError), Watch(_stays):
         module.state.alive.to("meta") & torch.tensor(True)
+
+
+def test_the_next_epochs_orders_are_drawn_before_anyone_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the device is at work on the last updates of an epoch; those after the last epoch are not drawn."""
+    said: list[str] = []
+    draw, evaluate = Batches.draw, StackModule._evaluate
+    monkeypatch.setattr(Batches, "draw", lambda self, epoch: (said.append(f"draw {epoch}"), draw(self, epoch))[1])
+    monkeypatch.setattr(StackModule, "_evaluate", lambda self, part: (said.append(part), evaluate(self, part))[1])
+    module = StackModule([small(0, trainer={"max_steps": 16})], load(small()["dataset"]))
+    fit(module)
+    assert said == ["val", "draw 0", "draw 1", "val", "val", "test"] and module.batches == 8
 
 
 def _order_seeds(*seeds: int) -> list[Config]:

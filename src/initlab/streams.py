@@ -34,7 +34,12 @@ def uniforms(shape: tuple[int, ...], seed: int, purpose: str, name: str) -> NDAr
 
 def permutation(count: int, seed: int, purpose: str, name: str) -> NDArray[np.int64]:
     """A uniform permutation of range(count): the stable sorting order of ``count`` words."""
-    return np.argsort(words(count, seed, purpose, name), kind="stable").astype(np.int64)
+    raw = words(count, seed, purpose, name)
+    order = np.argsort(raw)  # two to five times as fast, and the same where no two words are equal
+    ranked = raw[order]
+    if (ranked[1:] == ranked[:-1]).any():
+        order = np.argsort(raw, kind="stable")
+    return order.astype(np.int64, copy=False)
 
 
 def generator(seed: int, purpose: str, name: str) -> np.random.Generator:

@@ -32,14 +32,23 @@ class Batches:
         place = {seed: s for s, seed in enumerate(self.seeds)}
         some = 1 < len(self.seeds) < self.runs
         self._whose = torch.tensor([place[seed] for seed in seeds], device=x.device) if some else None
+        self._ahead: tuple[int, Tensor] | None = None
         self._order = torch.empty(self.count, len(self.seeds), size, dtype=torch.int64, device=x.device)
 
     def shuffle(self, epoch: int) -> None:
         """Each seed's order of this epoch, in the place of the last one's."""
+        if self._ahead is None or self._ahead[0] != epoch:
+            self.draw(epoch)
+        assert self._ahead is not None
+        self._order.copy_(self._ahead[1])
+        self._ahead = None
+
+    def draw(self, epoch: int) -> None:
+        """Have the orders of this epoch ready, on the host: while a GPU is at work on the last one that is for free."""
         used = self.count * self.size
         orders = [permutation(len(self.x), seed, "order", f"epoch {epoch}")[:used] for seed in self.seeds]
         stacked = np.stack(orders).reshape(len(orders), self.count, self.size)
-        self._order.copy_(torch.from_numpy(stacked).transpose(0, 1))
+        self._ahead = epoch, torch.from_numpy(stacked).transpose(0, 1)
 
     def take(self, i: int | Tensor) -> tuple[Tensor, Tensor]:
         """x [R, B, ...] and y [R, B, ...] of the epoch's batch i; one that all runs share lies there once, expanded.

@@ -238,8 +238,11 @@ class StackModule(L.LightningModule):
                 self._keep("train/loss", losses.clone())
             if self.stop():
                 break
-        if self.state.t % self.batches and self.state.t < self.steps:
-            self.on_chunk()
+        if self.state.t < self.steps:
+            if self.state.t % self.batches:
+                self.on_chunk()
+            else:
+                self.rows.draw(self.state.t // self.batches)
 
     def validation_step(self, part: str, _: int) -> None:
         self._evaluate(part)

@@ -6,10 +6,11 @@ from functools import partial
 
 import torch
 from scripts.gpu_checks.stacks import SMALL, TOLERANCE, TRAINER, Checks, apart, begun, numbers, stack
-from scripts.gpu_checks.waiting import updates_of_all_kinds, watched
+from scripts.gpu_checks.waiting import updates_of_all_kinds
 
 from initlab.config import Config
 from initlab.errors import Refused
+from initlab.training.device import no_waiting
 from initlab.training.module import WORTH, Chunk, StackModule
 
 EPOCHS = 2
@@ -52,6 +53,6 @@ def _trained(configs: list[Config], device: torch.device, graphs: bool) -> Stack
     for epoch in range(EPOCHS):
         if epoch:
             module.on_train_epoch_start()
-        with watched(device):
+        with no_waiting(device):
             module.training_step(Chunk(epoch, 0, module.batches), 0)
     return module

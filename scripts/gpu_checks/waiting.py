@@ -7,8 +7,6 @@ the same updates are made of tensors without values (torch's device `meta`), of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 
 import torch
@@ -18,6 +16,7 @@ from scripts.gpu_checks.stacks import CPU, SMALL, TRAINER, Checks, begun, stack
 from initlab.config import Config
 from initlab.errors import Refused
 from initlab.specs import ARCHS, OPTIMIZERS
+from initlab.training.device import no_waiting
 from initlab.training.module import Chunk
 
 WARM, WATCHED = 4, 8  # updates
@@ -47,30 +46,16 @@ def unasked(device: torch.device, options: dict[str, Config]) -> str:
     module.training_step(Chunk(0, 0, WARM), 0)
 
     def updates() -> None:
-        with watched(where):
+        with no_waiting(where):
             module.training_step(Chunk(0, WARM, WATCHED), 0)
 
     took = seconds(where, updates)
-    with watched(where):
+    with no_waiting(where):
         answered = _is_answered(module.state.alive)
     assert not answered, "a number was read, and nothing told of it: this check tells nothing"
     if where != device:
         raise Refused("no CUDA to be watched; of tensors without values nothing was asked")
     return f"in {WATCHED} updates of {1e3 * took / WATCHED:.2f} ms"
-
-
-@contextmanager
-def watched(device: torch.device) -> Iterator[None]:
-    """Within it torch raises where the host waits for a GPU."""
-    if device.type != "cuda":
-        yield
-        return
-    before = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        yield
-    finally:
-        torch.cuda.set_sync_debug_mode(before)
 
 
 def _is_answered(numbers: torch.Tensor) -> bool:

@@ -2,6 +2,7 @@
 
 wait(device)                           # for what a GPU has been given to do
 usable(device)                         # whether anything can be computed there yet
+no_waiting(device)                     # within it nobody may wait
 watch(device)                          # from here on a GPU's peak is counted
 ...                                    # a stack of 8 runs computes
 fits(2.0, device)                      # whether one of 16 leaves half of what is free
@@ -12,6 +13,8 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -38,6 +41,20 @@ def usable(device: torch.device) -> bool:
     except RuntimeError:
         return False
     return True
+
+
+@contextmanager
+def no_waiting(device: torch.device) -> Iterator[None]:
+    """Within it torch raises where the host would wait for a GPU, by its sync debug mode."""
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
 
 
 def watch(device: torch.device) -> None:

@@ -13,15 +13,14 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from initlab.training.device import out_of_memory, wait
+from initlab.training.device import no_waiting, out_of_memory, wait
 from initlab.training.step import State
 from initlab.training.updates import Resident
 
@@ -118,7 +117,7 @@ class CudaGraph:
         with torch.cuda.stream(side):
             for _ in range(WARM - 1):
                 update()
-            with _no_waiting():
+            with no_waiting(torch.device("cuda")):
                 update()
             self._recorded(update, side)
         current.wait_stream(side)
@@ -137,17 +136,6 @@ class CudaGraph:
 
     def __call__(self) -> None:
         self._graph.replay()
-
-
-@contextmanager
-def _no_waiting() -> Iterator[None]:
-    """Torch raises where the host would wait for a GPU."""
-    before = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        yield
-    finally:
-        torch.cuda.set_sync_debug_mode(before)
 
 
 RECORDERS: dict[str, Callable[[Update], Update]] = {"cuda": CudaGraph}  # by the device's type

@@ -36,7 +36,8 @@ def _draw(seconds: dict[int, list[float]], memory: dict[int, float], figure: Pat
     left.plot(COUNTS, [min(seconds[count]) for count in COUNTS], "o-")
     left.set(xscale="log", yscale="log", xlabel="runs", ylabel="seconds, the whole command", title="Time")
     right.plot(COUNTS, [memory[count] for count in COUNTS], "o-")
-    right.set(xscale="log", xlabel="runs", ylabel="MB, the largest process", title="Memory", ylim=(0, None))
+    right.set(xscale="log", xlabel="runs", ylabel="MB, the largest process", title="Memory")
+    right.set_ylim(0, 1.2 * max(memory.values()))
     for axis in (left, right):
         axis.grid(alpha=0.3)
     drawn.savefig(figure, metadata={"Date": None} if figure.suffix == ".svg" else None)

@@ -9,21 +9,17 @@ from contextlib import contextmanager
 
 import torch
 
+from initlab.training.device import wait
+
 MB = 2**20
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait for what a GPU has been given to do; on a CPU it is done."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def seconds(device: torch.device, call: Callable[[], object]) -> float:
     """Of the call and all that it gave the device to do."""
-    synchronize(device)
+    wait(device)
     began = time.perf_counter()
     call()
-    synchronize(device)
+    wait(device)
     return time.perf_counter() - began
 
 

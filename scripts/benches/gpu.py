@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from scripts.benches.device import counted, seconds, synchronize
+from scripts.benches.device import counted, seconds
 from scripts.benches.floor import work
 from scripts.benches.rows import ROOT, Note, Row
 from scripts.benches.sweeps import BATCH, write_digits, yardstick_said
@@ -26,6 +26,7 @@ from initlab.config import Config
 from initlab.datasets import load
 from initlab.planning import plan
 from initlab.planning.compose import Composer
+from initlab.training.device import wait
 from initlab.training.module import Chunk, StackModule
 from initlab.training.nets import arithmetic
 from initlab.training.train import fit, quiet
@@ -100,7 +101,7 @@ def _trained(configs: list[Config], device: torch.device) -> tuple[float, float]
     module, ready = StackModule(configs, load(configs[0]["dataset"]), graphs=True), list[float]()
 
     def stamp() -> None:
-        synchronize(device)
+        wait(device)
         ready.append(time.perf_counter())
 
     module.on_ready = stamp
@@ -205,7 +206,7 @@ def _queues(device: torch.device) -> list[Any]:
     """Of which each begins once all that has been asked so far is done; nobody uses their work before all of it is."""
     if device.type != "cuda":
         return [nullcontext(), nullcontext()]
-    synchronize(device)
+    wait(device)
     return [torch.cuda.stream(torch.cuda.Stream(device)) for _ in range(2)]  # type: ignore[no-untyped-call]
 
 
